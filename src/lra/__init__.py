@@ -1,0 +1,1 @@
+"""Long Range Arena: diagonal and structured state space models, reproduced and recorded."""

@@ -1,0 +1,25 @@
+"""Errors meant for the person at the terminal, not for a stack trace."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what is wrong, the value, what is allowed and what to do."""
+
+
+def near(value: str, allowed: Iterable[str]) -> str:
+    """A hint `Did you mean 'x' or 'y'?` for the allowed values closest to `value`; empty when none is close."""
+    matches = difflib.get_close_matches(str(value), [str(a) for a in allowed], n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(m) for m in matches)}?" if matches else ""
+
+
+def choose(what: str, value, allowed: Iterable):
+    """Return `value` if it is one of `allowed`; raise UserError naming the allowed values otherwise."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    listing = ", ".join(str(a) for a in allowed)
+    raise UserError(f"{what} is {value!r}; allowed: {listing}.{near(str(value), map(str, allowed))}")
