@@ -1,0 +1,161 @@
+"""The record of a run: one JSON file that says what was run, on what, and what came out.
+
+A record is written when the run starts (`status: running`) and rewritten when it ends, so a crash leaves
+evidence. It holds no host name, user name or address.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+Status = Literal["running", "complete", "interrupted", "failed"]
+Variant = Literal["official", "regenerated", "modified", "subset", "standin"]
+BudgetKind = Literal["paper", "reduced", "demo", "smoke"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Identity(Model):
+    """Which run this is. `experiment` and `changes` decide which table cell it may fill."""
+
+    experiment: str  # the recipe, e.g. "lra/listops-s4d"
+    changes: dict[str, Any]  # dotted config keys that differ from the recipe, e.g. {"kernel.init": "inv"}
+    seed: int
+    overrides: list[str]  # as typed
+
+
+class Source(Model):
+    """Where the recipe comes from, as its `source:` block says."""
+
+    paper: str
+    arxiv: str
+    table: str
+    deviations: list[str] = []
+
+
+class Split(Model):
+    expected: int  # samples in the published split
+    used: int
+
+
+class Data(Model):
+    task: str
+    variant: Variant
+    fingerprint: str
+    protocol: str  # how validation was chosen: "held_out" or "test_as_validation"
+    splits: dict[Literal["train", "val", "test"], Split]
+
+
+class Budget(Model):
+    """What was planned and done. `fraction` is training samples seen over the recipe's; 1.0 is the paper's."""
+
+    kind: BudgetKind
+    planned_epochs: int
+    planned_steps: int
+    done_epochs: float
+    done_steps: int
+    fraction: float = Field(ge=0)
+    reasons: list[str]  # every cut, in words; empty for the paper's budget
+
+
+class Score(Model):
+    value: float  # accuracy in [0, 1] or RMSE
+    n: int  # samples it was measured on
+    standard_error: float | None  # of test sampling: sqrt(p (1 − p) / n) for an accuracy
+
+
+class Best(Model):
+    value: float
+    epoch: int
+    step: int
+
+
+class Metrics(Model):
+    name: str  # "accuracy" or "rmse"
+    higher_is_better: bool
+    chance: float | None  # accuracy of the best constant answer on the test split
+    best_val: Best | None = None
+    test: Score | None = None  # at the best validation checkpoint, evaluated once
+    curve: list[dict[str, float]] = []  # one row an epoch: epoch, step, train_loss, val_loss, val metric, lr
+
+
+class Selection(Model):
+    rule: str  # e.g. "max val/accuracy"
+    checkpoint_sha256: str | None = None
+    n_test_evaluations: int = Field(default=0, ge=0, le=1)
+
+
+class Parameters(Model):
+    total: int
+    trainable: int
+    groups: dict[str, int]  # optimiser group -> number of values
+
+
+class Compute(Model):
+    device: str
+    n_devices: int
+    cpu: str
+    n_threads: int
+    precision: str
+    wall_s: float = 0.0
+    train_s: float = 0.0
+    steps_per_s: float | None = None  # median after warm-up
+    samples_per_s: float | None = None
+    data_wait: float | None = None  # share of training time spent waiting for data
+    peak_memory_bytes: int | None = None
+    restarts: int = 0
+
+
+class Code(Model):
+    version: str
+    git_rev: str | None
+    dirty: bool
+    patch_sha256: str | None = None
+    python: str
+    platform: str
+    packages: dict[str, str]
+    command: str
+
+    @model_validator(mode="after")
+    def _dirty_needs_patch(self) -> Self:
+        if self.dirty and not self.patch_sha256:
+            raise ValueError("a record from modified code must name the sha256 of the saved patch")
+        return self
+
+
+class RunRecord(Model):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    status: Status
+    status_reason: str = ""
+    created_utc: str
+    finished_utc: str | None = None
+    identity: Identity
+    source: Source | None
+    config: dict[str, Any]
+    data: Data
+    budget: Budget
+    metrics: Metrics
+    selection: Selection
+    parameters: Parameters
+    compute: Compute
+    code: Code
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.budget.done_steps > self.budget.planned_steps:
+            raise ValueError("budget.done_steps is greater than budget.planned_steps")
+        if self.status == "complete":
+            if self.finished_utc is None or self.metrics.test is None or self.metrics.best_val is None:
+                raise ValueError("a complete record needs finished_utc, metrics.best_val and metrics.test")
+            if self.selection.n_test_evaluations != 1:
+                raise ValueError("a complete record has evaluated the test split exactly once")
+        if self.budget.kind == "paper" and self.budget.reasons:
+            raise ValueError("the paper's budget has no cuts, but reasons are given")
+        return self
