@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def zoh(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero-order hold: log Ā = Δ A, B̄ = (exp(Δ A) − 1) / A · B. Exact for an input constant over each step."""
+    """Zero-order hold: log Ā = Δ A, B̄ = (exp(Δ A) − 1) / A · B. Exact for stepwise inputs."""
     log_A = dt * A
     return log_A, torch.expm1(log_A) / A * B
 

@@ -2,7 +2,7 @@
 
 HiPPO matrices are not diagonalisable in a stable way, but A + P Pᵀ is normal for a low-rank P:
 A = V (Λ − P P*) V* with unitary V (Gu et al., "Efficiently Modeling Long Sequences with Structured State
-Spaces", arXiv 2111.00396, theorem 1). Real A has its eigenvalues in conjugate pairs; one of each pair is kept.
+Spaces", arXiv 2111.00396, theorem 1). A is real: its eigenvalues are conjugate pairs; one of each is kept.
 """
 
 from __future__ import annotations
@@ -68,11 +68,7 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
 
     Raises UserError for an odd state size, whose eigenvalues do not pair up.
     """
-    if state_size < 2 or state_size % 2:
-        raise UserError(
-            f"The state size is {state_size}; HiPPO inits need an even one, because their eigenvalues come in "
-            "conjugate pairs. Use the next even number."
-        )
+    check_even(state_size)
     A, B, P = hippo(measure, state_size)
     normal = A + P.T @ P
     centre = normal.diagonal().mean()
@@ -92,8 +88,17 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
 
 
 def clamped_input(B: Tensor) -> Tensor:
-    """B with its imaginary part limited to [−2, 2], as in the published S4 and S4D-LegS code (LegS only exceeds it)."""
+    """B with its imaginary part limited to [−2, 2], as in the published S4 code. LegS and LegT exceed it."""
     return torch.complex(B.real, B.imag.clamp(-2.0, 2.0))
+
+
+def check_even(state_size: int) -> None:
+    """Refuse an odd state size with a UserError."""
+    if state_size < 2 or state_size % 2:
+        raise UserError(
+            f"The state size is {state_size}; it must be even and at least 2, because the states come in "
+            "conjugate pairs. Use the next even number."
+        )
 
 
 def _rotations(state_size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Initial eigenvalues, inputs and step sizes of diagonal state space models (S4D, arXiv 2206.11893, section 4)."""
+"""Initial values of diagonal state space models (S4D, arXiv 2206.11893, section 4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lra.errors import UserError, choose
-from lra.kernels.hippo import clamped_input, normal_plus_low_rank
+from lra.kernels.hippo import check_even, clamped_input, normal_plus_low_rank
 
 FLOOR = 1e-4  # smallest −Re A and −Im A at construction, as in the published code
 
@@ -73,7 +73,7 @@ def floor_parts(A: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def output_vectors(*shape: int, C_init: str) -> Tensor:
-    """Random complex C: variance 1/2 a part as in the published code ('code'), or 1 as in S4D's listing 1 ('paper')."""
+    """Random complex C; variance of each part 1/2 ('code', as published) or 1 ('paper', S4D's listing 1)."""
     choose("C_init", C_init, ("code", "paper"))
     scale = math.sqrt(0.5) if C_init == "code" else 1.0
     return torch.complex(scale * torch.randn(shape), scale * torch.randn(shape))
@@ -83,7 +83,8 @@ def log_step_sizes(features: int, dt_min: float, dt_max: float) -> Tensor:
     """log Δ (H,), uniform between log dt_min and log dt_max."""
     if not 0 < dt_min <= dt_max:
         raise UserError(
-            f"dt_min is {dt_min} and dt_max is {dt_max}; step sizes need 0 < dt_min <= dt_max (for example 0.001 and 0.1)."
+            f"dt_min is {dt_min} and dt_max is {dt_max}; step sizes need "
+            "0 < dt_min <= dt_max (for example 0.001 and 0.1)."
         )
     low, high = math.log(dt_min), math.log(dt_max)
     return low + (high - low) * torch.rand(features)
@@ -102,7 +103,8 @@ def count_sets(n_ssm: int | None, features: int, inits: Sequence[str]) -> int:
     sets = features if n_ssm is None else n_ssm
     if sets < 1 or features % sets:
         raise UserError(
-            f"n_ssm is {sets}, which does not divide the {features} features. Use a divisor, or null to give each feature its own."
+            f"n_ssm is {sets}, which does not divide the {features} features. Use a divisor, "
+            "or null to give each feature its own."
         )
     if not inits or sets % len(inits):
         raise UserError(
@@ -110,11 +112,3 @@ def count_sets(n_ssm: int | None, features: int, inits: Sequence[str]) -> int:
             "Set n_ssm to a multiple of the number of inits."
         )
     return sets
-
-
-def check_even(state_size: int) -> None:
-    """Refuse an odd state size."""
-    if state_size < 2 or state_size % 2:
-        raise UserError(
-            f"The state size is {state_size}; it must be an even number, at least 2, because the states come in conjugate pairs."
-        )

@@ -63,9 +63,9 @@ class S4D(Kernel):
         n_ssm: int | None = None,
         lr: Mapping[str, float | None] | None = None,
     ) -> None:
-        """`init` is one name or several, shared out over the sets; `lr` gives A, B and dt their learning rates.
+        """`init` is one name or several, shared out over the sets.
 
-        In `lr`, null means the optimiser's own rate and 0 freezes the parameter; those left out are null.
+        `lr` gives A, B and dt their learning rates: None (or left out) is the optimiser's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
         super().__init__()
@@ -119,7 +119,7 @@ class S4D(Kernel):
         return diagonal_kernel(A, B, C, dt * rate, length, self.discretization)
 
     def optimizer_rules(self) -> dict[str, Rule]:
-        """A, B and Δ: their own rate, no decay. C follows the optimiser (papers' code: global rate and decay)."""
+        """A, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
         roles = {"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}
         return {name: Rule(self.lr.get(role), 0.0) for name, role in roles.items()}
 

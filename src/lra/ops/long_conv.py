@@ -15,7 +15,7 @@ CPU_BLOCK = 1 << 19  # numbers in the FFTs of one block: a block and its spectru
 
 
 def long_conv(u: Tensor, kernel: Tensor, backward_kernel: Tensor | None = None) -> Tensor:
-    """y[b, c, h, t] = Σ_{s ≤ t} kernel[c, h, t − s] u[b, h, s] + Σ_{s > t} backward_kernel[c, h, s − t − 1] u[b, h, s].
+    """y[t] = Σ_{s ≤ t} kernel[t − s] u[s] + Σ_{s > t} backward_kernel[s − t − 1] u[s], for each feature.
 
     `u` (B, H, L); `kernel` and `backward_kernel` (C, H, K) with any K, cut at L. Result (B, C, H, L) in the
     dtype of `u`; the arithmetic is float32 at least. The backward kernel leaves the present step to the
