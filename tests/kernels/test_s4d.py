@@ -152,7 +152,7 @@ def test_bfloat16_parameters_give_a_float32_kernel():
         ({"n_ssm": 3}, "does not divide the 4 features"),
         ({"B_init": "hippo", "init": "lin"}, "no HiPPO system"),
         ({"dt_min": 0.2}, "dt_min <= dt_max"),
-        ({"lr": {"a": 0.1}}, "A key of lr is 'a'"),
+        ({"lr": {"a": 0.1}}, "A name in lr is 'a'"),
     ],
 )
 def test_refuses(options, message):

@@ -3,16 +3,17 @@ Space Models", arXiv 2206.11893)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lra.errors import choose
+from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.discretize import bilinear, zoh
+from lra.kernels.discretize import bilinear, softmax_kernel, zoh
+from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
 from lra.ops.precision import as_complex, as_pair
 from lra.ops.vandermonde import vandermonde
 
@@ -33,8 +34,10 @@ def diagonal_kernel(
     """K[c, h, l] = 2 Re Σ_m C[c, h, m] B̄[h, m] Ā[h, m]^l, the kernel (C, H, L) of conjugate pairs.
 
     A, B (H, M) and C (C, H, M) complex; dt (H, 1) or (H, M) real; the result has the precision of C.
-    S4D, section 3.3.
+    S4D, section 3.3. With 'dss' it is the softmax of DSS, which has no factor 2, for the modes given.
     """
+    if discretization == "dss":
+        return softmax_kernel(A, dt * A, (C * B).to(C.dtype), length)
     log_A, B = DISCRETIZATIONS[discretization](A, B, dt)
     return vandermonde((2 * C * B).to(C.dtype), log_A, length)
 
@@ -62,7 +65,7 @@ class S4D(Kernel):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         n_ssm: int | None = None,
-        lr: Mapping[str, float | None] | None = None,
+        lr: Rates | None = None,
     ) -> None:
         """`init` is one name or several, shared out over the sets.
 
@@ -71,9 +74,9 @@ class S4D(Kernel):
         """
         super().__init__()
         self.features, self.channels = features, channels
-        self.discretization = choose("The discretization", discretization, DISCRETIZATIONS)
+        self.discretization = choose("The discretization", discretization, (*DISCRETIZATIONS, "dss"))
         self.real_part = choose("real_part", real_part, ("exp", "relu", "none"))
-        self.lr = {choose("A key of lr", role, ("A", "B", "dt")): rate for role, rate in (lr or {}).items()}
+        self.lr = learning_rates(lr, ("A", "B", "dt"))
 
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
@@ -87,14 +90,11 @@ class S4D(Kernel):
         real, imag = inits.floor_parts(torch.cat(A))
         C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
 
-        self.log_dt = self._parameter("dt", log_dt)
-        self.A_real = self._parameter("A", self._store_real(real))
-        self.A_imag = self._parameter("A", imag)
-        self.B = self._parameter("B", as_pair(torch.cat(B)))
-        self.C = nn.Parameter(as_pair(C))
-
-    def _parameter(self, role: str, value: Tensor) -> nn.Parameter:
-        return nn.Parameter(value.to(torch.get_default_dtype()), requires_grad=self.lr.get(role) != 0)
+        self.log_dt = parameter(log_dt, self.lr["dt"])
+        self.A_real = parameter(self._store_real(real), self.lr["A"])
+        self.A_imag = parameter(imag, self.lr["A"])
+        self.B = parameter(as_pair(torch.cat(B)), self.lr["B"])
+        self.C = parameter(as_pair(C))
 
     def _store_real(self, real: Tensor) -> Tensor:
         """The inverse of the real part's transform; `real` is −Re A > 0."""
@@ -123,10 +123,14 @@ class S4D(Kernel):
 
     def optimizer_rules(self) -> dict[str, Rule]:
         """A, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
-        roles = {"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}
-        return {name: Rule(self.lr.get(role), 0.0) for name, role in roles.items()}
+        return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}, self.lr)
 
     def discretize(self, rate: float = 1.0) -> DiagonalSystem:
+        if self.discretization == "dss":
+            raise UserError(
+                "The discretization 'dss' normalises the kernel over its length and has no recurrence. "
+                "Use zoh or bilinear to run S4D step by step."
+            )
         A, B, C, dt = self.continuous()
         log_A, B = DISCRETIZATIONS[self.discretization](A, B, dt * rate)
         return DiagonalSystem(log_A.exp().to(C.dtype), B.to(C.dtype), C)
