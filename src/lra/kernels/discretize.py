@@ -1,0 +1,56 @@
+"""Discretization of a diagonal system: x' = A x + B u, sampled at step size Δ, to x_t = Ā x_{t−1} + B̄ u_t.
+
+The rules return log Ā in place of Ā, which keeps the precision of a small Δ A and is what the Vandermonde
+product needs. A, B (H, M) complex; Δ (H, 1), or (H, M) for a step size of each mode.
+
+`softmax_gain` and `softmax_kernel` are the third way, of DSS: each mode's powers are normalised over the length.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lra.ops.vandermonde import vandermonde
+
+EPSILON = 1e-7  # keeps the softmax finite where a sum of powers vanishes, as in the published code
+
+
+def zoh(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero-order hold: log Ā = Δ A, B̄ = (exp(Δ A) − 1) / A · B. Exact for stepwise inputs."""
+    log_A = dt * A
+    return log_A, torch.expm1(log_A) / A * B
+
+
+def bilinear(A: Tensor, B: Tensor, dt: Tensor) -> tuple[Tensor, Tensor]:
+    """Bilinear (Tustin): Ā = (1 + Δ A/2) / (1 − Δ A/2), B̄ = Δ B / (1 − Δ A/2)."""
+    half = dt * A / 2
+    return 2 * torch.atanh(half), dt * B / (1 - half)
+
+
+def softmax_gain(A: Tensor, log_A: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """What DSS multiplies each mode with, and which modes grow: (H, M) complex and bool.
+
+    The softmax over exp(0 · log Ā) … exp((L − 1) · log Ā) divides by their sum, (exp(L log Ā) − 1) /
+    (exp(log Ā) − 1). Where Re A > 0 the sequence is read from its other end, so that nothing overflows
+    (DSS, arXiv 2203.14343, appendix A.2). A (H, M) or (M,), log_A (H, M).
+    """
+    growing = (A.real > 0).expand(log_A.shape)
+    decay = torch.where(growing, -log_A, log_A)
+    total = torch.expm1(decay * length) * A
+    return torch.expm1(decay) * total.conj() / (total.abs().square() + EPSILON), growing
+
+
+def softmax_kernel(A: Tensor, log_A: Tensor, weight: Tensor, length: int) -> Tensor:
+    """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
+
+    Normalised over `length`, on which the values depend. The derivative is that of this formula; the published
+    code stops the gradient through the maximum of the growing modes, whose derivative it therefore misses.
+    """
+    gain, growing = softmax_gain(A, log_A, length)
+    coefficient = (weight * gain).to(weight.dtype)
+    if not growing.any():
+        return vandermonde(coefficient, log_A, length)
+    forward = vandermonde(coefficient.masked_fill(growing, 0), log_A.masked_fill(growing, 0), length)
+    reverse = vandermonde(coefficient.masked_fill(~growing, 0), -log_A.masked_fill(~growing, 0), length)
+    return forward + reverse.flip(-1)

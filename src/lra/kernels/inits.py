@@ -1,0 +1,114 @@
+"""Initial values of diagonal state space models (S4D, arXiv 2206.11893, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lra.errors import UserError, choose
+from lra.kernels.hippo import check_even, clamped_input, normal_plus_low_rank
+
+FLOOR = 1e-4  # smallest −Re A and −Im A at construction, as in the published code
+
+HIPPO = ("legs", "fout")  # the measures whose normal part alone is a useful diagonal system
+
+# Im A_n of the kept half, as a law of the mode n and the full state size N; the sign is put in below.
+LAWS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "lin": lambda n, N: math.pi * n,
+    "inv": lambda n, N: N / math.pi * (N / (2 * n + 1) - 1),
+    "inv2": lambda n, N: N / math.pi * (N / (n + 1) - 1),
+    "quad": lambda n, N: (1 + 2 * n) ** 2 / math.pi,
+    "real": lambda n, N: 0 * n,
+    "random": lambda n, N: torch.randn_like(n).exp(),
+}
+
+INITS = (*HIPPO, *LAWS)
+
+
+def diagonal_eigenvalues(
+    init: str, state_size: int, rows: int = 1, *, random_real: bool = False, random_imag: bool = False
+) -> Tensor:
+    """A (rows, N/2) complex128 with Re A ≤ 0 and Im A ≤ 0, before the floor. Random laws differ by row.
+
+    `random_imag` draws the index n of a law uniformly from [0, N/2); `random_real` draws −Re A uniformly from
+    [0, 1). Both are the S4D paper's ablations and make no sense for the HiPPO inits, which are refused.
+    """
+    choose("The init of a diagonal kernel", init, INITS)
+    check_even(state_size)
+    half = state_size // 2
+    if init in HIPPO:
+        if random_real or random_imag:
+            raise UserError(
+                f"random_real and random_imag replace parts of a formula, and init {init!r} has none: its "
+                f"eigenvalues come from a HiPPO matrix. Use one of {', '.join(LAWS)}."
+            )
+        return normal_plus_low_rank(init, state_size).eigenvalues.expand(rows, half)
+    n = torch.arange(half, dtype=torch.float64).repeat(rows, 1)
+    imag = LAWS[init](half * torch.rand_like(n) if random_imag else n, state_size)
+    real = n + 1 if init == "real" else torch.full_like(n, 0.5)
+    if random_real:
+        real = torch.rand_like(n)
+    return -torch.complex(real, imag)
+
+
+def diagonal_input(init: str, state_size: int, B_init: str) -> Tensor:
+    """B (N/2,) complex128: 1 for B_init 'ones'; the clamped V*B of the HiPPO system for 'hippo'."""
+    choose("B_init", B_init, ("ones", "hippo"))
+    if B_init == "ones":
+        return torch.ones(state_size // 2, dtype=torch.complex128)
+    if init not in HIPPO:
+        raise UserError(
+            f"B_init is 'hippo' but init is {init!r}, which is no HiPPO system. Use B_init: ones, "
+            f"or one of the inits {', '.join(HIPPO)}."
+        )
+    return clamped_input(normal_plus_low_rank(init, state_size).B)
+
+
+def floor_parts(A: Tensor) -> tuple[Tensor, Tensor]:
+    """−Re A and −Im A, each at least FLOOR."""
+    return (-A.real).clamp(min=FLOOR), (-A.imag).clamp(min=FLOOR)
+
+
+def output_vectors(*shape: int, C_init: str) -> Tensor:
+    """Random complex C; variance of each part 1/2 ('code', as published) or 1 ('paper', S4D's listing 1)."""
+    choose("C_init", C_init, ("code", "paper"))
+    scale = math.sqrt(0.5) if C_init == "code" else 1.0
+    return torch.complex(scale * torch.randn(shape), scale * torch.randn(shape))
+
+
+def log_step_sizes(features: int, dt_min: float, dt_max: float) -> Tensor:
+    """log Δ (H,), uniform between log dt_min and log dt_max."""
+    if not 0 < dt_min <= dt_max:
+        raise UserError(
+            f"dt_min is {dt_min} and dt_max is {dt_max}; step sizes need "
+            "0 < dt_min <= dt_max (for example 0.001 and 0.1)."
+        )
+    low, high = math.log(dt_min), math.log(dt_max)
+    return low + (high - low) * torch.rand(features)
+
+
+def as_names(init: str | Sequence[str]) -> list[str]:
+    """One init or several as a list."""
+    return [init] if isinstance(init, str) else list(init)
+
+
+def count_sets(n_ssm: int | None, features: int, inits: Sequence[str]) -> int:
+    """Number S of independent (A, B, P) sets, shared by the features in turn: feature h uses set h mod S.
+
+    None means one for each feature. S must divide the features, and the number of inits must divide S.
+    """
+    sets = features if n_ssm is None else n_ssm
+    if sets < 1 or features % sets:
+        raise UserError(
+            f"n_ssm is {sets}, which does not divide the {features} features. Use a divisor, "
+            "or null to give each feature its own."
+        )
+    if not inits or sets % len(inits):
+        raise UserError(
+            f"{len(inits)} inits ({', '.join(inits)}) cannot share {sets} sets of parameters equally. "
+            "Set n_ssm to a multiple of the number of inits."
+        )
+    return sets

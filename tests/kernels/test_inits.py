@@ -1,0 +1,93 @@
+"""Initial values of the diagonal kernels."""
+
+import math
+
+import pytest
+import torch
+
+from lra.errors import UserError
+from lra.kernels import inits
+
+NAMES = {"legs": "diag-legs", "lin": "diag-lin", "inv": "diag-inv", "inv2": "diag-inv2", "quad": "diag-quad",
+         "real": "diag-real", "fout": "fout"}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [16, 64])
+@pytest.mark.parametrize("init", NAMES)
+def test_eigenvalues_match_the_published_ones(golden, init, size):
+    expected = golden("s4d_inits").case(f"{NAMES[init]}.N{size}_")
+    ours = inits.diagonal_eigenvalues(init, size)[0]
+    rounding = 1e-6 if init == "legs" else 1e-12  # the published diag-legs routine works in float32
+    torch.testing.assert_close(ours, expected["A"], rtol=rounding, atol=rounding)
+    real, imag = inits.floor_parts(ours)
+    torch.testing.assert_close(-torch.complex(real, imag), expected["A_f32"].to(ours), rtol=1e-6, atol=1e-6)
+
+
+def test_legs_eigenvalues_in_float64(golden):
+    expected = golden("s4d_inits")["legs.N64_A"]
+    ours = inits.diagonal_eigenvalues("legs", 64)[0]
+    torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [16, 64])
+@pytest.mark.parametrize("init", ["legs", "fout"])
+def test_hippo_input_matches_up_to_phase(golden, init, size):
+    """The sign is LAPACK's; the phase of FouT, whose first component vanishes, is free and unclamped."""
+    expected = golden("s4d_inits").case(f"{init}.N{size}_")["B"]
+    ours = inits.diagonal_input(init, size, "hippo")
+    torch.testing.assert_close(ours.abs(), expected.abs(), rtol=1e-9, atol=1e-9)
+    if init == "legs":
+        sign = (ours * expected.conj()).real.sign()
+        torch.testing.assert_close(sign * ours, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_random_parts():
+    torch.manual_seed(0)
+    real = inits.diagonal_eigenvalues("lin", 64, 100, random_real=True)
+    assert -1 < real.real.min() < -0.95
+    assert -0.05 < real.real.max() <= 0
+    torch.testing.assert_close(real.imag[0], -math.pi * torch.arange(32, dtype=torch.float64))
+    index = -inits.diagonal_eigenvalues("lin", 64, 100, random_imag=True).imag / math.pi
+    assert 0 <= index.min() < 0.5
+    assert 31.5 < index.max() < 32
+    free = inits.diagonal_eigenvalues("random", 64, 1000)
+    assert (free.real == -0.5).all()
+    assert abs((-free.imag).log().mean()) < 0.02
+    assert abs((-free.imag).log().std() - 1) < 0.02
+    assert not torch.equal(free[0], free[1])
+
+
+def test_step_sizes_are_log_uniform():
+    torch.manual_seed(0)
+    log_dt = inits.log_step_sizes(20_000, 0.001, 0.1)
+    assert math.log(0.001) <= log_dt.min()
+    assert log_dt.max() <= math.log(0.1)
+    quarters = torch.histc(log_dt, bins=4, min=math.log(0.001), max=math.log(0.1))
+    assert (quarters / 5000 - 1).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("choice", "variance"), [("code", 0.5), ("paper", 1.0)])
+def test_output_variance(choice, variance):
+    torch.manual_seed(0)
+    C = inits.output_vectors(1, 200, 200, C_init=choice)
+    assert abs(C.real.var() / variance - 1) < 0.03
+    assert abs(C.imag.var() / variance - 1) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: inits.diagonal_eigenvalues("ling", 8), "Did you mean 'lin'"),
+        (lambda: inits.diagonal_eigenvalues("lin", 7), "even"),
+        (lambda: inits.diagonal_eigenvalues("legs", 8, random_imag=True), "no|none"),
+        (lambda: inits.diagonal_input("inv", 8, "hippo"), "no HiPPO system"),
+        (lambda: inits.log_step_sizes(4, 0.1, 0.001), "dt_min <= dt_max"),
+        (lambda: inits.log_step_sizes(4, 0.0, 0.1), "0 < dt_min"),
+        (lambda: inits.count_sets(3, 8, ["lin"]), "does not divide"),
+        (lambda: inits.count_sets(4, 8, ["lin", "inv", "real"]), "multiple of the number of inits"),
+        (lambda: inits.output_vectors(1, C_init="papers"), "Did you mean 'paper'"),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(UserError, match=message):
+        call()

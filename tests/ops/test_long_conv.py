@@ -1,0 +1,89 @@
+"""The FFT convolution equals the sum over all pairs of positions, in values and gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lra.ops import long_conv as module
+from lra.ops.long_conv import long_conv, long_conv_naive
+
+size = st.integers(1, 3)
+
+
+def signals(batch, channels, features, length, kernel_length, two_sided, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(length)
+    shapes = [(batch, features, length)] + [(channels, features, kernel_length)] * (2 if two_sided else 1)
+    return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+def with_gradients(function, inputs):
+    y = function(*inputs)
+    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    return y, *torch.autograd.grad((y * weight).sum(), inputs)
+
+
+def assert_equal_to_naive(inputs):
+    for ours, expected in zip(
+        with_gradients(long_conv, inputs), with_gradients(long_conv_naive, inputs), strict=True
+    ):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+@settings(deadline=None, max_examples=60)
+@given(size, size, size, st.integers(1, 131), st.integers(1, 140), st.booleans())
+def test_equals_naive_twin(batch, channels, features, length, kernel_length, two_sided):
+    assert_equal_to_naive(signals(batch, channels, features, length, kernel_length, two_sided))
+
+
+@pytest.mark.parametrize("block", [1, 1 << 9, 1 << 11])
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_blocks_do_not_matter(monkeypatch, block, two_sided):
+    monkeypatch.setattr(module, "CPU_BLOCK", block)
+    assert_equal_to_naive(signals(5, 2, 3, 97, 97, two_sided))
+
+
+def test_gradcheck():
+    assert torch.autograd.gradcheck(long_conv, signals(2, 2, 2, 7, 7, True))
+
+
+def test_causal_without_a_backward_kernel():
+    u, k = signals(1, 1, 2, 50, 50, False)
+    late = u.detach().clone()
+    late[..., 30:] += 1
+    difference = long_conv(late, k) - long_conv(u, k)
+    assert difference[..., :30].abs().max() < 1e-12
+    assert difference[..., 30].abs().min() > 1e-6
+
+
+def test_first_entry_of_the_backward_kernel_meets_the_next_sample():
+    u, _, _ = signals(1, 1, 1, 9, 9, True)
+    zero, first = torch.zeros(1, 1, 9).double(), torch.zeros(1, 1, 9).double()
+    first[..., 0] = 1
+    y = long_conv(u, zero, first)[0, 0]
+    torch.testing.assert_close(y[..., :-1], u[0, :, 1:])
+    assert y[..., -1].abs().max() < 1e-12
+
+
+def test_backward_part_is_the_shifted_causal_part_of_the_reversed_signal():
+    u, k0, k1 = signals(2, 1, 3, 33, 33, True)
+    backward = torch.nn.functional.pad(long_conv(u.flip(-1), k1).flip(-1)[..., 1:], (0, 1))
+    torch.testing.assert_close(long_conv(u, k0, k1), long_conv(u, k0) + backward)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_signals_are_convolved_in_float32(dtype):
+    u, k = signals(2, 1, 2, 100, 100, False, torch.float32)
+    low = u.detach().to(dtype).requires_grad_()
+    y = long_conv(low, k)
+    assert y.dtype == dtype
+    torch.testing.assert_close(y, long_conv(low.float(), k).to(dtype), rtol=0, atol=0)
+    y.sum().backward()
+    assert low.grad.dtype == dtype
+    assert k.grad.dtype == torch.float32
+
+
+def test_linear():
+    u, k = signals(3, 1, 2, 61, 61, False)
+    total = long_conv(2 * u[:1] - 3 * u[1:2], k)
+    torch.testing.assert_close(total, 2 * long_conv(u[:1], k) - 3 * long_conv(u[1:2], k))
