@@ -5,7 +5,9 @@ A new study is a new file in `experiments/`; nothing else names it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -18,6 +20,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 STUDIES_DIR = PROJECT / "experiments"
 
 Protocol = Literal["held_out", "test_as_validation"]
+Metric = Literal["accuracy", "rmse"]
 
 
 class Model(BaseModel):
@@ -27,9 +30,11 @@ class Model(BaseModel):
 class Column(Model):
     key: str
     title: str
+    metric: Metric = "accuracy"
     experiment: str = ""  # fills {column} in the row's pattern; the key when empty
     protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
     seeds: list[int] | None = None  # the study's when None
+    evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
 
 
 class Row(Model):
@@ -42,6 +47,40 @@ class Row(Model):
     changes: dict[str, Any] = {}  # exactly the config keys that differ from the recipe
     only: list[str] | None = None  # column keys, where the row does not fill every column
     reported: str | None = None  # "file/table/row"; the study's table and this row's key when None
+
+
+class Axis(Model):
+    """One config key of a grid and its values with their titles; `recipe` is the one that is no change."""
+
+    key: str
+    recipe: Any
+    values: dict[str, Any]  # title: value
+
+    @model_validator(mode="after")
+    def _recipe_listed(self) -> Self:
+        if self.recipe not in self.values.values():
+            raise ValueError(f"the recipe's {self.key}={self.recipe!r} is not among the values")
+        return self
+
+
+class Grid(Model):
+    """Rows for every combination of the axes' values, the last axis fastest."""
+
+    family: str
+    experiment: str
+    axes: list[Axis] = Field(min_length=1)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for titles in product(*(axis.values for axis in self.axes)):
+            chosen = [(axis, axis.values[title]) for axis, title in zip(self.axes, titles, strict=True)]
+            title = ", ".join(titles)
+            yield {
+                "key": re.sub(r"[^a-z0-9]+", "-", title.lower()),
+                "title": title,
+                "family": self.family,
+                "experiment": self.experiment,
+                "changes": {axis.key: value for axis, value in chosen if value != axis.recipe},
+            }
 
 
 class Average(Model):
@@ -59,6 +98,7 @@ class Planned(NamedTuple):
     row: Row
     column: Column
     experiment: str | None
+    changes: dict[str, Any]  # the row's, and those of the column's evaluation
     seeds: list[int]
 
 
@@ -69,11 +109,19 @@ class Study(Model):
     source: str
     reported: str | None  # "file/table" in results/reported; None: the paper's numbers are not known
     protocol: str
-    metric: Literal["accuracy", "rmse"]
     seeds: list[int] = Field(min_length=1)
     columns: list[Column] = Field(min_length=1)
     rows: list[Row] = Field(min_length=1)
     averages: list[Average] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_grid(cls, content: Any) -> Any:
+        """`grid` in a file stands for the rows it makes, after those that are spelled out."""
+        if isinstance(content, dict) and "grid" in content:
+            content = dict(content)
+            content["rows"] = [*content.get("rows", []), *Grid.model_validate(content.pop("grid")).rows()]
+        return content
 
     @model_validator(mode="after")
     def _keys(self) -> Self:
@@ -89,10 +137,10 @@ class Study(Model):
             unknown = set(where) - set(columns)
             if unknown:
                 raise ValueError(f"unknown column keys: {', '.join(sorted(unknown))}")
-        runs = [(p.experiment, sorted(p.row.changes.items(), key=str)) for p in self.cells() if p.experiment]
-        for run in runs:
-            if runs.count(run) > 1:
-                raise ValueError(f"two cells have the same runs: {run[0]} with changes {dict(run[1])}")
+        runs = [(p.experiment, p.changes) for p in self.cells() if p.experiment]
+        for experiment, changes in runs:
+            if runs.count((experiment, changes)) > 1:
+                raise ValueError(f"two cells have the same runs: {experiment} with changes {changes}")
         return self
 
     def cells(self) -> Iterator[Planned]:
@@ -104,6 +152,7 @@ class Study(Model):
                         row,
                         column,
                         row.experiment and row.experiment.format(column=column.experiment or column.key),
+                        row.changes | column.evaluate,
                         self.seeds if column.seeds is None else column.seeds,
                     )
 

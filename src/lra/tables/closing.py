@@ -22,7 +22,7 @@ from lra.tables.statistics import Comparison, at_chance, compare, scale, summari
 def closing(
     record: RunRecord, results_dir: Path, studies_dir: Path = STUDIES_DIR, reported_dir: Path = REPORTED_DIR
 ) -> RenderableType:
-    """The comparison of one run and the table of its study, for printing at the end of the run.
+    """The comparison of one run and the rows of its model family in its study's table.
 
     A record that fits no study's cell is compared with chance only.
     """
@@ -31,7 +31,8 @@ def closing(
         return Group(comparison(record, None), Text("No study has a cell for this run.", style="dim"))
     study, planned = home
     records, problems = store.load_all(results_dir)
-    table = build(study, records, reported_dir)
+    family = [row for row in study.rows if row.family == planned.row.family]
+    table = build(study.model_copy(update={"rows": family}), records, reported_dir)
     left_out = [Text(f"left out: {p}", style="yellow") for p in problems]
     reported = table.cells[planned.row.key, planned.column.key].reported
     return Group(comparison(record, reported, planned.column.protocol), terminal(table), *left_out)
@@ -72,9 +73,7 @@ def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[
         )
     if record.status == "complete" and at_chance(record):
         lines.append(("", "not above chance: within 2 standard errors of it"))
-    lines.append(
-        ("paper", f"{text.paper(reported)}  {reported.source}" if reported else "no number for this run")
-    )
+    lines.append(("paper", text.paper(reported) if reported else "no number for this run"))
     if reported and test:
         result = compare(
             summarize([record]), at_chance(record), reported.value, record.metrics.higher_is_better

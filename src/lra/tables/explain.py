@@ -10,7 +10,7 @@ from lra.tables.select import Cell, Table, reasons_apart
 def explain(table: Table, where: str) -> str:
     """The records behind the cell `ROW:COLUMN`, as plain text; raises UserError for an unknown cell."""
     cell = table.find(where)
-    row, column, experiment, seeds = cell.planned
+    row, column, experiment, planned_changes, seeds = cell.planned
     lines = [f"{table.study.title}: {row.title}, {column.title}"]
     if cell.reported:
         value, origin = cell.reported
@@ -20,8 +20,8 @@ def explain(table: Table, where: str) -> str:
         lines.append("paper     no number")
     if experiment is None:
         return "\n".join([*lines, "ours      nothing to run: the row is reported only"])
-    changes = " ".join(f"{k}={v}" for k, v in row.changes.items())
-    difference = text.difference(cell.comparison, table.study.metric)
+    changes = " ".join(f"{k}={v}" for k, v in planned_changes.items())
+    difference = text.difference(cell.comparison, column.metric)
     lines += [
         f"ours      {'  '.join(p for p in (text.ours(cell), difference) if p)}",
         f"run       {' '.join(p for p in (f'python train.py experiment={experiment}', changes) if p)}",

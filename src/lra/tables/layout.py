@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from lra.records.schema import RunRecord
+from lra.studies.schema import Row
 from lra.tables import text
 from lra.tables.select import Cell, Table, reasons_apart
 
@@ -35,11 +36,14 @@ class Document:
 
 def document(table: Table, compact: bool = False) -> Document:
     """The study's table: as the paper prints it, or `compact`, one line a cell, for a terminal."""
-    grids = [_long(table) if compact else _printed(table)]
+    rows = table.study.rows
+    if compact:
+        rows = [row for row in rows if row.experiment] or rows
+    grids = [_long(table, rows) if compact else _printed(table)]
     apart = [(c, r) for c in table.cells.values() for r in c.apart]
     if apart:
-        grids.append(_apart(apart, table.study.metric))
-    return Document(table.study.title, header(table), grids, _footer(table, grids))
+        grids.append(_apart(apart))
+    return Document(table.study.title, header(table), grids, _footer(table, grids, rows))
 
 
 def header(table: Table) -> list[tuple[str, str]]:
@@ -51,9 +55,13 @@ def header(table: Table) -> list[tuple[str, str]]:
     lines = [
         ("Source", study.source),
         ("Protocol", study.protocol),
-        ("Seeds", f"{', '.join(map(str, study.seeds))} planned a cell; n is the number of finished runs"),
-        ("Complete", f"{complete} of {len(table.measured)} cells; {len(counted)} runs in them"),
     ]
+    if table.measured:
+        seeds = ", ".join(map(str, study.seeds))
+        lines += [
+            ("Seeds", f"{seeds} planned a cell; n is the number of finished runs"),
+            ("Complete", f"{complete} of {len(table.measured)} cells; {len(counted)} runs in them"),
+        ]
     if records:
         data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
         devices = sorted({f"{r.compute.n_devices} × {r.compute.device}" for r in records})
@@ -88,23 +96,21 @@ def _printed(table: Table) -> Grid:
         if row.experiment is None:
             continue
         own = [Entry(text.ours(c), "bold" if c in best else "") if c else Entry("") for c in cells]
-        own += [Entry(text.average(a, study.metric)) for a in averages]
+        own += [Entry(text.average(a)) for a in averages]
         named = bool(grid.lines) and grid.lines[-1][0].text == row.title
         grid.lines.append([Entry("" if named else row.title), Entry("ours"), *own])
-        delta = [difference(c, study.metric) if c else Entry("") for c in cells]
+        delta = [difference(c) if c else Entry("") for c in cells]
         if any(e.text for e in delta):
             grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
     return grid
 
 
-def _long(table: Table) -> Grid:
-    """One line a cell, which fits 80 columns; rows that only papers report are left out."""
+def _long(table: Table, rows: list[Row]) -> Grid:
+    """One line a cell, which fits 80 columns whatever the study."""
     study = table.study
     best = _best(table)
     grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
-    for row in study.rows:
-        if row.experiment is None:
-            continue
+    for row in rows:
         if grid.lines:
             grid.breaks.add(len(grid.lines))
         first = len(grid.lines)
@@ -112,19 +118,17 @@ def _long(table: Table) -> Grid:
             if cell := table.cell(row, column):
                 own = Entry(text.ours(cell), "bold" if cell in best else "")
                 paper = Entry(text.paper(cell.reported))
-                grid.lines.append(
-                    [Entry(""), Entry(column.title), paper, own, difference(cell, study.metric)]
-                )
+                grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
         for policy in study.averages:
             a = table.averages[row.key, policy.key]
             printed = str(a.reported) if a.reported is not None else ""
-            own = Entry(text.average(a, study.metric))
+            own = Entry(text.average(a))
             grid.lines.append([Entry(""), Entry(policy.title), Entry(printed), own, Entry("")])
         grid.lines[first][0] = Entry(row.title)
     return grid
 
 
-def _apart(pairs: list[tuple[Cell, RunRecord]], metric: str) -> Grid:
+def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
     lines = []
     for cell, record in pairs:
         row, column = cell.planned.row, cell.planned.column
@@ -144,13 +148,13 @@ def _apart(pairs: list[tuple[Cell, RunRecord]], metric: str) -> Grid:
     )
 
 
-def difference(cell: Cell, metric: str) -> Entry:
+def difference(cell: Cell) -> Entry:
     comparison = cell.comparison
     if comparison.verdict == "match":
         style = "good"
     else:
         style = "bad" if comparison.verdict in ("below", "worse") else ""
-    return Entry(text.difference(comparison, metric), style)
+    return Entry(text.difference(comparison, cell.planned.column.metric), style)
 
 
 def _best(table: Table) -> list[Cell]:
@@ -164,19 +168,21 @@ def _best(table: Table) -> list[Cell]:
     return best
 
 
-def _footer(table: Table, grids: list[Grid]) -> list[str]:
+def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
     """Only the marks that occur, the sources of the paper's numbers, and what was left out."""
-    shown = " ".join(e.text for grid in grids for line in grid.lines for e in line)
-    lines = [words for mark, words in text.LEGEND.items() if mark in shown]
+    lines = text.shown_marks(e.text for grid in grids for line in grid.lines for e in line)
     if any(c.comparison.verdict for c in table.cells.values()):
         lines.append(text.VERDICT)
     lines += [f"{policy.title}: {average_policy(policy)}" for policy in table.study.averages]
     sources: dict[str, list[str]] = {}
     for cell in table.cells.values():
-        if cell.reported:
+        if cell.reported and cell.planned.row in rows:
             sources.setdefault(cell.reported.source, []).append(cell.planned.row.title)
-    for source, rows in sources.items():
-        lines.append(f"Paper's numbers for {', '.join(dict.fromkeys(rows))}: {source}")
+    for source, titles in sources.items():
+        lines.append(f"Paper's {', '.join(dict.fromkeys(titles))}: {source}")
+    hidden = len(table.study.rows) - len(rows)
+    if hidden:
+        lines.append(f"{hidden} rows that only papers report are in results/tables/{table.study.name}.md")
     if not sources:
         lines.append("The papers' numbers for these cells could not be read; nothing is put in their place.")
     return lines + table.notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
@@ -16,18 +15,20 @@ from lra.tables.select import Cell, Table, reasons_apart
 from lra.tables.statistics import scale
 
 _RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
-    "}": r"\}",    "±": r"$\pm$", "−": "$-$", "✗": r"$\times$", "▽": r"$\triangledown$", "◇": r"$\diamond$", "·": r"$\cdot$",
-    "…": r"\ldots{}", "—": "---", "–": "--", "†": r"$\dagger$", "Δ": r"$\Delta$", "≤": r"$\leq$",
-    "×": r"$\times$",    "²": "$^2$", "^": r"\^{}", "~": r"\~{}", "|": "$|$", "λ": r"$\lambda$", "Λ": r"$\Lambda$", "∈": r"$\in$",
-    "→": r"$\to$", "<": "$<$", ">": "$>$",
-}  # fmt: skip
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+        "}": r"\}", "^": r"\^{}", "~": r"\~{}", "|": "$|$", "<": "$<$", ">": "$>$", "±": r"$\pm$", "−": "$-$",
+        "×": r"$\times$", "✗": r"$\times$", "▽": r"$\triangledown$", "◇": r"$\diamond$", "·": r"$\cdot$",
+        "…": r"\ldots{}", "—": "---", "–": "--", "†": r"$\dagger$", "≤": r"$\leq$", "²": "$^2$",
+        "∈": r"$\in$", "→": r"$\to$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$",
+    }
+)  # fmt: skip
 CSV_FIELDS = [
     "study", "row", "column", "experiment", "changes", "kind", "status", "n", "mean", "std", "median",
     "test_standard_error", "chance", "n_failed", "n_partial", "delta", "noise", "verdict", "reported",
-    "reported_std", "reported_n", "reported_at_chance", "arxiv", "table", "via", "evidence", "protocol", "data",
-    "fraction", "why_apart", "seeds", "run_ids",
+    "reported_std", "reported_n", "reported_at_chance", "arxiv", "table", "via", "evidence", "protocol",
+    "data",    "fraction", "why_apart", "seeds", "run_ids",
 ]  # fmt: skip
 
 
@@ -55,15 +56,17 @@ def _mark(entry: Entry) -> str:
 
 def latex(table: Table) -> str:
     """A float with booktabs rules; needs the packages booktabs and amssymb."""
-    doc = document(table)
+    return latex_document(document(table), table.study.name)
+
+
+def latex_document(doc: Document, name: str) -> str:
     parts = [f"% {label}: {words}" for label, words in doc.header]
     for i, grid in enumerate(doc.grids):
         caption = _escape(f"{doc.title}. {grid.title}" if grid.title else doc.title)
-        label = f"tab:{table.study.name}" + ("-apart" if i else "")
         parts += [
             r"\begin{table}",
             r"\centering\small",
-            rf"\caption{{{caption}}}\label{{{label}}}",
+            rf"\caption{{{caption}}}\label{{tab:{name}{'-apart' if i else ''}}}",
             rf"\begin{{tabular}}{{{'l' * len(grid.columns)}}}",
             r"\toprule",
             " & ".join(map(_escape, grid.columns)) + r" \\",
@@ -93,7 +96,7 @@ def _latex_entry(entry: Entry) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda m: _LATEX[m.group()], text)
+    return text.translate(_LATEX)
 
 
 def terminal(table: Table) -> RenderableType:
@@ -123,6 +126,16 @@ def _rich(grid: Grid) -> RichTable:
     return table
 
 
+def csv_document(doc: Document) -> str:
+    """The grids as they look, one after the other."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for grid in doc.grids:
+        writer.writerow(grid.columns)
+        writer.writerows([e.text for e in line] for line in grid.lines)
+    return out.getvalue()
+
+
 def csv_text(table: Table) -> str:
     """All numbers unrounded: one row a cell, one an average, and one for each record that stands apart."""
     out = io.StringIO()
@@ -148,8 +161,8 @@ def csv_text(table: Table) -> str:
 
 
 def _csv_identity(table: Table, cell: Cell) -> dict:
-    row, column, experiment, _ = cell.planned
-    changes = json.dumps(row.changes, sort_keys=True) if experiment else ""
+    row, column, experiment, planned_changes, _ = cell.planned
+    changes = json.dumps(planned_changes, sort_keys=True) if experiment else ""
     known = {"study": table.study.name, "row": row.key, "column": column.key, "experiment": experiment}
     if cell.reported:
         value, origin = cell.reported

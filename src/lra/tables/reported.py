@@ -1,8 +1,8 @@
 """The numbers the papers report, as printed, each with where it was read: `results/reported/<file>.yaml`.
 
 A value is written `60.47`, `60.47 (0.34)` for mean and std, `✗` for a run at chance, or as a mapping when
-more is known (`{mean: 91.95, n: 1}`). What is not known is left out. Where a value comes from is said once, at
-the file, table or row that shares it, and may be overruled further in.
+more is known (`{mean: 91.95, n: 1}`). What is not known is left out. Where a value comes from is said once,
+at the file, table or row that shares it, and may be overruled further in.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ class Reported(NamedTuple):
 
     @property
     def source(self) -> str:
-        """`S4D, arXiv 2206.11893, Table 5, via …` in one line."""
+        """`S4D, arXiv 2206.11893, Table 5, via …; protocol; note` in one line."""
         o = self.origin
-        parts = [o.paper, o.arxiv and f"arXiv {o.arxiv}", o.table, o.via and f"via {o.via}"]
-        flag = " [unverified]" if o.evidence == "unverified" else ""
-        return ", ".join(p for p in parts if p) + flag
+        where = [o.paper, o.arxiv and f"arXiv {o.arxiv}", o.table, o.via and f"via {o.via}"]
+        flag = "unverified" if o.evidence == "unverified" else None
+        return "; ".join(p for p in (", ".join(w for w in where if w), flag, o.protocol, o.note) if p)
 
 
 class _Strings(yaml.BaseLoader):
@@ -162,7 +162,9 @@ def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_
     if found is None:
         return None
     file, table, row = found
-    value = row.values.get(planned.column.key)
+    value, metric = row.values.get(planned.column.key), planned.column.metric
+    if table.metric != metric:
+        raise UserError(f"Study {study.name}: {planned.column.key} is {metric}, its table is {table.metric}")
     return value and Reported(value, _merge(file, table, row, value))
 
 
@@ -184,16 +186,16 @@ def _row(study: Study, row, reported_dir: Path) -> tuple[ReportedFile, ReportedT
         raise UserError(f"Study {study.name}: reported {where!r} is not of the form file/table/row") from None
     file = load_reported(name, reported_dir)
     table = file.tables[choose(f"The table in {name}.yaml", table_key, file.tables)]
-    if table.metric != study.metric:
-        raise UserError(
-            f"Study {study.name} measures {study.metric}, but {name}/{table_key} reports {table.metric}"
-        )
     if row_key not in table.rows and row.reported is None:
         return None
     return file, table, table.rows[choose(f"The row in {name}/{table_key}", row_key, table.rows)]
 
 
 def _merge(*levels: Origin) -> Origin:
-    """Innermost last; its words win."""
-    said = {k: v for level in levels for k in Origin.model_fields if (v := getattr(level, k)) is not None}
+    """Innermost last; its words win. A level that names another paper keeps only the protocol from outside."""
+    said: dict[str, str] = {}
+    for level in levels:
+        if level.paper is not None:
+            said = {k: v for k, v in said.items() if k == "protocol"}
+        said |= {k: v for k in Origin.model_fields if (v := getattr(level, k)) is not None}
     return Origin(**said)

@@ -111,21 +111,21 @@ def reasons_apart(record: RunRecord, protocol: str) -> list[str]:
     reasons = []
     if record.data.variant not in PAPER_DATA:
         reasons.append(f"{record.data.variant} data")
-    for name, split in record.data.splits.items():
-        if split.used != split.expected:
-            reasons.append(f"{name}: {split.used} of {split.expected} samples")
     if record.budget.kind != "paper":
-        reasons.append(f"{record.budget.kind} budget")
-        reasons += record.budget.reasons
-    elif record.status == "complete" and record.budget.fraction < 1:
-        reasons.append(f"{record.budget.done_steps} of {record.budget.planned_steps} steps")
+        reasons += [f"{record.budget.kind} budget", *record.budget.reasons]
+    else:
+        for name, split in record.data.splits.items():
+            if split.used != split.expected:
+                reasons.append(f"{name}: {split.used} of {split.expected} samples")
+        if record.status == "complete" and record.budget.fraction < 1:
+            reasons.append(f"{100 * record.budget.fraction:.3g} % of the recipe's training samples")
     if record.data.protocol != protocol:
         reasons.append(f"validation is {record.data.protocol}, the paper's is {protocol}")
     return reasons
 
 
 def belongs(record: RunRecord, planned: Planned) -> bool:
-    return record.identity.experiment == planned.experiment and record.identity.changes == planned.row.changes
+    return record.identity.experiment == planned.experiment and record.identity.changes == planned.changes
 
 
 def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPORTED_DIR) -> Table:
@@ -136,7 +136,7 @@ def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPOR
         cell = Cell(planned, reported_cell(study, planned, reported_dir))
         current, superseded = newest([r for r in records if belongs(r, planned)])
         for record in current:
-            _place(cell, record)
+            place(cell, record)
         notes += superseded
         cells[planned.row.key, planned.column.key] = cell
     averages = {
@@ -164,7 +164,8 @@ def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     return sorted(kept.values(), key=lambda r: (r.identity.seed, r.budget.kind, r.run_id)), sorted(notes)
 
 
-def _place(cell: Cell, record: RunRecord) -> None:
+def place(cell: Cell, record: RunRecord) -> None:
+    """Put a record where its status and its reasons to stand apart say."""
     if reasons_apart(record, cell.planned.column.protocol):
         cell.apart.append(record)
     elif record.status == "complete":

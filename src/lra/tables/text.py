@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lra.records.schema import RunRecord
 from lra.tables.reported import Reported
 from lra.tables.select import PAPER_DATA, AverageCell, Cell
@@ -27,6 +29,12 @@ VERDICT = (
     "match: |Δ| ≤ 2·sqrt(s_ours²/n + s_paper²/n_paper + SE²), SE the error of test sampling; "
     "where one spread is missing the other, or SE, stands in for it"
 )
+
+
+def shown_marks(texts: Iterable[str]) -> list[str]:
+    """The legend of the marks that occur."""
+    shown = " ".join(texts)
+    return [words for mark, words in LEGEND.items() if mark in shown]
 
 
 def number(value: float, metric: str) -> str:
@@ -117,11 +125,11 @@ def signed(delta: float | None, metric: str) -> str:
     return ("+" if delta > 0 else "−") + text
 
 
-def average(cell: AverageCell, metric: str) -> str:
+def average(cell: AverageCell) -> str:
     if cell.mean is None:
         return NO_AVERAGE
     low, high = cell.n
-    return f"{number(cell.mean, metric)} (n={low if low == high else f'{low}–{high}'})"
+    return f"{cell.mean:.1f} (n={low if low == high else f'{low}–{high}'})"
 
 
 def _progress(record: RunRecord) -> float:
