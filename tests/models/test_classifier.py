@@ -67,7 +67,9 @@ def test_a_batch_is_its_rows(pooling):
 @PRENORM
 @POOLING
 def test_streaming_equals_the_whole_sequence(norm, prenorm, pooling):
-    model = make(pooling, norm=norm, prenorm=prenorm, bidirectional=False, mixing="linear", mask_padding=False)
+    model = make(
+        pooling, norm=norm, prenorm=prenorm, bidirectional=False, mixing="linear", mask_padding=False
+    )
     x = torch.randint(0, 7, (2, 17))
     carried = model.start(2)
     for t in range(17):

@@ -108,7 +108,11 @@ def test_minimal_s4d_layer():
     case = load("s4d_minimal_layer")
     for kind in ("param", "grad"):  # stored with Im A, where we keep −Im A
         case[f"{kind}.kernel.A_imag"] = -case[f"{kind}.kernel.A_imag"]
-    names = {"D": "param.D", "mix.weight": "param.output_linear.0.weight", "mix.bias": "param.output_linear.0.bias"}
+    names = {
+        "D": "param.D",
+        "mix.weight": "param.output_linear.0.weight",
+        "mix.bias": "param.output_linear.0.bias",
+    }
     names |= {"kernel.A_real": "param.kernel.log_A_real", "kernel.A_imag": "param.kernel.A_imag"}
     names |= {"kernel.log_dt": "param.kernel.log_dt", "kernel.C": "param.kernel.C"}
     check(SSMLayer(8, partial(S4D, state_size=64, init="lin")), case, names)
