@@ -5,12 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 from lra.data.datasets import BatchDataset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
 
 Progress = Callable[[str, int, int], None]  # what is going on, done, total
+
+NEED_NO_FILES = ("generate", "standin")
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -18,7 +23,28 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 class Task(ABC):
-    """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
+    """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`.
+
+    `source` says where the raw data come from: `generate` (our generator), `download` (what lies in the raw
+    folder, else the library or archive that publishes it), `files` (what lies there, nothing else) or
+    `standin` (tiny made-up data for tests and demonstrations). `path` is the raw folder or file; without it
+    the raw folder is `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's
+    first. Raises UserError for a source the task does not have.
+    """
+
+    version: ClassVar[int]  # of the code that makes the arrays
+    sources: ClassVar[tuple[str, ...]]
+
+    def __init__(self, source: str | None, path: str | None) -> None:
+        default = "files" if path is not None else self.sources[0]
+        self.source = choose("task.source", default if source is None else source, self.sources)
+        self.path = None if path is None else Path(path).expanduser()
+        if self.path is not None and self.source in NEED_NO_FILES:
+            raise UserError(
+                f"task.path={path} is given, but task.source={self.source} reads no files. Drop one."
+            )
+        if self.path is not None and not self.path.exists() and self.source == "files":
+            raise UserError(f"task.path={path} does not exist.")
 
     @property
     @abstractmethod
@@ -26,17 +52,35 @@ class Task(ABC):
         """The facts of the task."""
 
     @abstractmethod
-    def store(self, data_dir: Path) -> Store:
-        """Where the prepared data of these options lies. Raises UserError if the raw data cannot be found."""
+    def provenance(self, raw: Path) -> tuple[Variant, dict[str, Any]]:
+        """The variant and everything the arrays depend on, for the raw folder or file `raw`.
+
+        Raises UserError if the raw data are needed for that and cannot be had.
+        """
 
     @abstractmethod
-    def build(self, writer: Writer, progress: Progress) -> None:
+    def build(self, writer: Writer, raw: Path, progress: Progress) -> None:
         """Write the prepared arrays: a pure function of the raw bytes and the options."""
 
     @abstractmethod
     def dataset(self, prepared: Prepared, split: str) -> BatchDataset:
         """The split `train`, `val` or `test`."""
 
+    @property
+    def stored_as(self) -> str:
+        """Folder of the prepared data; tasks that differ in how batches are made only may share it."""
+        return self.spec.name
+
+    def raw(self, data_dir: Path) -> Path:
+        """Where raw data are looked for and downloaded to."""
+        return Path(data_dir) / "raw" if self.path is None else self.path
+
+    def store(self, data_dir: Path) -> Store:
+        """Where the prepared data of these options lie. Raises UserError as `provenance` does."""
+        variant, parameters = self.provenance(self.raw(data_dir))
+        return Store(data_dir, self.stored_as, self.version, variant, parameters)
+
     def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
         """The prepared data, made first if need be."""
-        return self.store(data_dir).prepare(lambda writer: self.build(writer, progress))
+        raw = self.raw(data_dir)
+        return self.store(data_dir).prepare(lambda writer: self.build(writer, raw, progress))
