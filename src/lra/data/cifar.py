@@ -65,7 +65,8 @@ class CIFAR10(Task):
     def stored_as(self) -> str:
         return f"cifar10-{self.color}"
 
-    def provenance(self, raw: Path) -> tuple[Variant, dict[str, Any]]:
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        raw = self.raw(data_dir)
         if self.source == "standin":
             return "standin", {"standin": standin.SIZES}
         if raw.is_file():
@@ -76,8 +77,8 @@ class CIFAR10(Task):
             _official_root(raw)
         return "official", {"archive_sha256": SHA256}
 
-    def build(self, writer: Writer, raw: Path, progress: Progress) -> None:
-        images = self._images(raw, progress)
+    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+        images = self._images(self.raw(data_dir), progress)
         n = len(images["train"][1])
         rows = random_split({"train": int(0.9 * n), "val": n - int(0.9 * n)})
         rows["test"] = np.arange(len(images["test"][1]))

@@ -94,6 +94,10 @@ class Writer:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         return array
 
+    def reopen(self, name: str) -> np.memmap:
+        """An array that `create` made before an interruption."""
+        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+")
+
     def adopt(self, name: str) -> None:
         """Take a finished `<name>.npy` of the folder into the record."""
         path = self.folder / f"{name}.npy"
@@ -139,16 +143,21 @@ class Store:
             )
         return Prepared(self.folder, meta)
 
-    def prepare(self, build: Callable[[Writer], None]) -> Prepared:
-        """Open the data; if there is none, let `build` write it, once however many processes ask."""
+    def prepare(self, build: Callable[[Writer], None], resume: bool = False) -> Prepared:
+        """Open the data; if there is none, let `build` write it, once however many processes ask.
+
+        With `resume`, `build` finds in its folder what it had written when it was last killed or interrupted.
+        """
         if prepared := self.open():
             return prepared
         with self._locked():
             if prepared := self.open():
                 return prepared
             temporary = self.folder.with_name(f".{self.fingerprint}.partial")
-            shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-            temporary.mkdir()
+            if not resume:
+                shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+            temporary.mkdir(exist_ok=True)
+            keep = False
             try:
                 writer = Writer(temporary)
                 build(writer)
@@ -159,8 +168,12 @@ class Store:
                     f"{shutil.disk_usage(temporary).free / 1e9:.1f} GB are free there: if that is too little, "
                     "free some space or choose another data_dir, and run the command again."
                 ) from error
+            except KeyboardInterrupt:
+                keep = resume
+                raise
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                if not keep:
+                    shutil.rmtree(temporary, ignore_errors=True)
         prepared = self.open()
         assert prepared is not None
         return prepared

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +36,8 @@ class Task(ABC):
 
     version: ClassVar[int]  # of the code that makes the arrays
     sources: ClassVar[tuple[str, ...]]
+    resumable: ClassVar[bool] = False  # whether `build` goes on from what an interrupted one left in its folder
+    workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
 
     def __init__(self, source: str | None, path: str | None) -> None:
         default = "files" if path is not None else self.sources[0]
@@ -52,14 +56,11 @@ class Task(ABC):
         """The facts of the task."""
 
     @abstractmethod
-    def provenance(self, raw: Path) -> tuple[Variant, dict[str, Any]]:
-        """The variant and everything the arrays depend on, for the raw folder or file `raw`.
-
-        Raises UserError if the raw data are needed for that and cannot be had.
-        """
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        """The variant and everything the arrays depend on. Raises UserError if raw data it needs are missing."""
 
     @abstractmethod
-    def build(self, writer: Writer, raw: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
         """Write the prepared arrays: a pure function of the raw bytes and the options."""
 
     @abstractmethod
@@ -77,10 +78,10 @@ class Task(ABC):
 
     def store(self, data_dir: Path) -> Store:
         """Where the prepared data of these options lie. Raises UserError as `provenance` does."""
-        variant, parameters = self.provenance(self.raw(data_dir))
+        variant, parameters = self.provenance(data_dir)
         return Store(data_dir, self.stored_as, self.version, variant, parameters)
 
     def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
         """The prepared data, made first if need be."""
-        raw = self.raw(data_dir)
-        return self.store(data_dir).prepare(lambda writer: self.build(writer, raw, progress))
+        build = partial(self.build, data_dir=data_dir, progress=progress)
+        return self.store(data_dir).prepare(build, resume=self.resumable)

@@ -56,7 +56,8 @@ class Text(CharacterTask):
         inputs = 129 if max_length == 2048 else 134  # measured on the official reviews
         self.published = TaskSpec("text", "tokens", inputs, max_length, 2, splits, protocol=self.protocol)
 
-    def provenance(self, raw: Path) -> tuple[Variant, dict[str, Any]]:
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        raw = self.raw(data_dir)
         options = {"max_length": self.max_length, "min_freq": self.min_freq, "protocol": self.protocol}
         if self.source == "standin":
             return "standin", options
@@ -70,7 +71,8 @@ class Text(CharacterTask):
             variant = "modified" if _sizes(reviews) == SIZES else "subset"
         return variant, options | {"content_sha256": found}
 
-    def build(self, writer: Writer, raw: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+        raw = self.raw(data_dir)
         if self.source == "standin":
             reviews = standin.reviews()
         elif self.source == "download" and _folder(raw) is None:
