@@ -58,9 +58,7 @@ class Pathfinder(Task):
 
     @property
     def spec(self) -> TaskSpec:
-        return TaskSpec(
-            NAMES[self.resolution], "features", 1, self.resolution**2, 2, split_sizes(IMAGES)
-        )
+        return TaskSpec(NAMES[self.resolution], "features", 1, self.resolution**2, 2, split_sizes(IMAGES))
 
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         if self.source in ("generate", "standin"):
@@ -132,9 +130,7 @@ class Pathfinder(Task):
         from lra.data.generators import pathfinder
 
         parameters = pathfinder.preset(self.resolution)
-        made = pathfinder.generate(
-            parameters, self.generator_seed, self._count, self.workers, CHUNK, first
-        )
+        made = pathfinder.generate(parameters, self.generator_seed, self._count, self.workers, CHUNK, first)
         for _, batch in made:
             yield batch.images, batch.labels
 

@@ -25,7 +25,11 @@ from lra.errors import UserError
 from lra.records.schema import Variant
 
 SPLITS = {"train": 147_086, "val": 18_090, "test": 17_437}
-NAMES = {"train": "new_aan_pairs.train.tsv", "val": "new_aan_pairs.eval.tsv", "test": "new_aan_pairs.test.tsv"}
+NAMES = {
+    "train": "new_aan_pairs.train.tsv",
+    "val": "new_aan_pairs.eval.tsv",
+    "test": "new_aan_pairs.test.tsv",
+}
 DOCUMENTS, PAIRS = "_docs.parquet", "_pairs.tsv.gz"
 Pair = tuple[str, int, str, str]  # split, label, the two texts
 
@@ -64,7 +68,9 @@ class Retrieval(CharacterTask):
             numbers[split].append((first, second))
             labels[split].append(label)
         if empty := [split for split, found in labels.items() if not found]:
-            raise UserError(f"{self.raw(data_dir)}: no pairs in {', '.join(empty)}; expected train, val and test.")
+            raise UserError(
+                f"{self.raw(data_dir)}: no pairs in {', '.join(empty)}; expected train, val and test."
+            )
         documents = list(known)
         trained = {number for pair in numbers["train"] for number in pair}
         counts = count_characters([documents[number] for number in sorted(trained)], self.max_length)
@@ -110,7 +116,9 @@ class Retrieval(CharacterTask):
         if raw.is_file():
             pairs = raw.with_name(raw.name.removesuffix(DOCUMENTS) + PAIRS)
             if not raw.name.endswith(DOCUMENTS) or not pairs.is_file():
-                raise UserError(f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it.")
+                raise UserError(
+                    f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it."
+                )
             return [raw, pairs]
         folders = lra_folders(raw, "tsv_data")
         if self.source == "download" and first_folder(folders, list(NAMES.values())) is None:
@@ -160,7 +168,9 @@ def _read_documents(documents: Path, pairs: Path) -> Iterator[Pair]:
                     raise UserError(f"{where}: unknown split {split!r}; expected train, val or test.")
                 yield split, _label(label, where), *pair
     except (OSError, EOFError) as error:
-        raise UserError(f"{pairs} cannot be read as gzip: {error}. It may be cut off: get it again.") from None
+        raise UserError(
+            f"{pairs} cannot be read as gzip: {error}. It may be cut off: get it again."
+        ) from None
 
 
 def _label(text: str, where: str) -> int:

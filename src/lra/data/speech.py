@@ -31,7 +31,21 @@ RATE, LENGTH, FULL_SCALE, EPSILON = 16_000, 16_000, 2**15, 1e-5
 WORDS10 = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 WORDS35 = (
     *("backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go"),
-    *("happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven", "sheila"),
+    *(
+        "happy",
+        "house",
+        "learn",
+        "left",
+        "marvin",
+        "nine",
+        "no",
+        "off",
+        "on",
+        "one",
+        "right",
+        "seven",
+        "sheila",
+    ),
     *("six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero"),
 )
 SPLITS35 = {"train": 84_843, "val": 9_981, "test": 11_005}
@@ -126,7 +140,9 @@ class SpeechCommands(Task):
         splits = np.array([split for split, _, _ in clips])
         return {split: np.flatnonzero(splits == split) for split in SPLITS35}
 
-    def _write(self, writer: Writer, split: str, waves: tuple[int, Iterator[np.ndarray]], y: np.ndarray) -> None:
+    def _write(
+        self, writer: Writer, split: str, waves: tuple[int, Iterator[np.ndarray]], y: np.ndarray
+    ) -> None:
         """Write one split from its size and its waves, (·, 16000) int16 at a time."""
         shape, kind = ((LENGTH,), np.int16) if self.features == "raw" else ((161, 20), np.float32)
         array = writer.create(f"{split}_x", (waves[0], *shape), kind)
@@ -173,7 +189,11 @@ class SpeechCommands(Task):
         else:
             size = "2.4 GB"
             remote = Remote(
-                "Speech Commands v0.02", URL, f"{ARCHIVE} ({size}, sha256 {SHA256})", ARCHIVE, f"sc{len(self.words)}"
+                "Speech Commands v0.02",
+                URL,
+                f"{ARCHIVE} ({size}, sha256 {SHA256})",
+                ARCHIVE,
+                f"sc{len(self.words)}",
             )
             clips = remote.fetch(raw, lambda: _list_official(raw, download=True))
         if self.source == "download" and (found := _count(clips)) != SPLITS35:

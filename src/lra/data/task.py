@@ -36,7 +36,9 @@ class Task(ABC):
 
     version: ClassVar[int]  # of the code that makes the arrays
     sources: ClassVar[tuple[str, ...]]
-    resumable: ClassVar[bool] = False  # whether `build` goes on from what an interrupted one left in its folder
+    resumable: ClassVar[bool] = (
+        False  # whether `build` goes on from what an interrupted one left in its folder
+    )
     workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
 
     def __init__(self, source: str | None, path: str | None) -> None:
