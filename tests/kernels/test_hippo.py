@@ -1,4 +1,4 @@
-"""HiPPO matrices and their normal plus low rank form against the published numbers and their own identities."""
+"""HiPPO matrices and their normal plus low rank form: published numbers and identities."""
 
 import pytest
 import torch

@@ -17,7 +17,7 @@ from lra.data.sources import Remote, first_folder, not_found, npz_arrays
 from lra.data.spec import TaskSpec
 from lra.data.splits import split_70_15_15
 from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
-from lra.data.task import Progress, Task
+from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
@@ -29,7 +29,7 @@ RATES_PER_MINUTE = {"HR": ("II", 40, 180), "RR": ("RESP", 6, 40)}  # signal, lea
 STANDIN = {"HR": (80.0, 12.0), "RR": (17.0, 3.0), "SpO2": (97.0, 1.5)}  # mean, spread
 
 
-class BIDMC(Task):
+class BIDMC(PublishedTask):
     """`target` HR, RR or SpO2 from (4000, 2) samples at 125 Hz.
 
     Files: the archive's `BIDMC32<target>_{TRAIN,TEST}.ts`; an npz file with x (N, 4000, 2) and y (N,); or
@@ -71,11 +71,11 @@ class BIDMC(Task):
             "raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")
         }
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
-        x, y = self._samples(self.raw(data_dir), progress)
+    def build(self, writer: Writer, progress: Progress) -> None:
+        x, y = self._samples(self.raw(writer.data_dir), progress)
         if len(y) < 10 or not (np.isfinite(x).all() and np.isfinite(y).all()):
             raise UserError(
-                f"{self.raw(data_dir)}: {len(y)} samples, {int(np.isnan(x).sum() + np.isnan(y).sum())} missing "
+                f"{self.raw(writer.data_dir)}: {len(y)} samples, {int(np.isnan(x).sum() + np.isnan(y).sum())} missing "
                 "values; expected at least 10 samples and no missing value."
             )
         for split, rows in split_70_15_15(len(y)).items():

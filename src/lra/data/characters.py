@@ -10,14 +10,14 @@ import numpy as np
 
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
-from lra.data.task import Progress, Task, silent
+from lra.data.task import Progress, PublishedTask, silent
 
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, UNKNOWN, EOS = 0, 1, 2
 CHUNK = 1000
 
 
-class CharacterTask(Task):
+class CharacterTask(PublishedTask):
     """A task whose vocabulary is what the training texts hold. `published` are its facts in the papers."""
 
     published: TaskSpec

@@ -18,7 +18,7 @@ from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, file_sha256
-from lra.data.task import Progress, Task
+from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
@@ -33,7 +33,7 @@ IMAGE_COLUMNS = ("png", "jpeg")
 Images = dict[str, tuple[np.ndarray, np.ndarray]]  # split → (N, 32, 32, 3) uint8, (N,) classes
 
 
-class CIFAR10(Task):
+class CIFAR10(PublishedTask):
     """CIFAR-10 in `color` grey or rgb; `permutation` seeds a fixed order of the 1024 positions (psCIFAR).
 
     Files: the official `cifar-10-batches-py/` or the archive it comes in; a parquet file with columns split,
@@ -77,8 +77,8 @@ class CIFAR10(Task):
             _official_root(raw)
         return "official", {"archive_sha256": SHA256}
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
-        images = self._images(self.raw(data_dir), progress)
+    def build(self, writer: Writer, progress: Progress) -> None:
+        images = self._images(self.raw(writer.data_dir), progress)
         n = len(images["train"][1])
         rows = random_split({"train": int(0.9 * n), "val": n - int(0.9 * n)})
         rows["test"] = np.arange(len(images["test"][1]))
@@ -98,7 +98,7 @@ class CIFAR10(Task):
             scale, shift = 1 / (255 * std), -mean / std
         order = None
         if self.permutation is not None:
-            order = np.random.RandomState(self.permutation).permutation(1024)  # noqa: NPY002 - as others draw it
+            order = np.random.RandomState(self.permutation).permutation(1024)
         return FeatureSequences(
             prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift, order
         )

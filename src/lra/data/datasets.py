@@ -17,9 +17,10 @@ from lra.data.spec import Batch
 
 
 class BatchDataset(Protocol):
-    """A split: its size, its targets, and a batch for an array of row numbers."""
+    """A split: its size, the target and the length of every row, and a batch for an array of row numbers."""
 
     y: np.ndarray
+    lengths: np.ndarray
 
     def __len__(self) -> int: ...
 
@@ -41,6 +42,10 @@ class TokenSequences(Dataset):
         self.offsets = np.asarray(offsets)
         device = _device(tokens)
         self._offsets, self._targets = torch.tensor(self.offsets, device=device), _targets(self.y, device)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -73,6 +78,10 @@ class TokenPairs(Dataset):
         self.documents, self.pairs, self.y = documents, np.asarray(pairs), np.asarray(y)
         device = _device(documents.tokens)
         self._pairs, self._targets = torch.tensor(self.pairs, device=device).long(), _targets(self.y, device)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.documents.lengths[self.pairs].max(axis=1)  # what the pair is padded to
 
     def __len__(self) -> int:
         return len(self.y)
@@ -107,6 +116,10 @@ class FeatureSequences(Dataset):
         self._scale, self._shift = (torch.tensor(a, device=device) for a in (self.scale, self.shift))
         self._order = None if order is None else torch.tensor(order, device=device)
         self._targets = _targets(self.y, device)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.full(len(self), self.x.shape[1])
 
     def __len__(self) -> int:
         return len(self.y)
@@ -147,16 +160,17 @@ class BatchSampler:
 
 
 def loader(dataset: BatchDataset, sampler: BatchSampler) -> DataLoader:
-    """A DataLoader whose items are the dataset's batches."""
-    return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_identity)
+    """A DataLoader whose items are the dataset's batches. It leaves the global random numbers alone."""
+    own = torch.Generator()  # or each pass would draw from those that dropout uses
+    return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
 
 
-def subset(dataset: BatchDataset, size: int | None, seed: int) -> BatchDataset:
-    """The dataset, or a random sample of `size` rows of it, the same for the same seed."""
-    if size is None or size >= len(dataset):
+def subset(dataset: BatchDataset, size: int, seed: int, longest: int | None = None) -> BatchDataset:
+    """A random sample of `size` rows of at most `longest` positions, the same for the same seed."""
+    rows = np.arange(len(dataset)) if longest is None else np.flatnonzero(dataset.lengths <= longest)
+    if size == len(dataset):
         return dataset
-    rows = np.random.default_rng(seed).choice(len(dataset), size, replace=False)
-    return _Subset(dataset, np.sort(rows))
+    return Subset(dataset, np.sort(np.random.default_rng(seed).choice(rows, size, replace=False)))
 
 
 def strided(dataset: BatchDataset, rate: int) -> BatchDataset:
@@ -164,10 +178,12 @@ def strided(dataset: BatchDataset, rate: int) -> BatchDataset:
     return dataset if rate == 1 else _Strided(dataset, rate)
 
 
-class _Subset(Dataset):
+class Subset(Dataset):
+    """Some rows of a dataset."""
+
     def __init__(self, dataset: BatchDataset, rows: np.ndarray) -> None:
         self.dataset, self.rows = dataset, rows
-        self.y = dataset.y[rows]
+        self.y, self.lengths = dataset.y[rows], dataset.lengths[rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -175,13 +191,14 @@ class _Subset(Dataset):
     def __getitem__(self, rows: np.ndarray) -> Batch:
         return self.dataset[self.rows[rows]]
 
-    def to(self, device: torch.device | str) -> _Subset:
-        return _Subset(self.dataset.to(device), self.rows)
+    def to(self, device: torch.device | str) -> Subset:
+        return Subset(self.dataset.to(device), self.rows)
 
 
 class _Strided(Dataset):
     def __init__(self, dataset: BatchDataset, rate: int) -> None:
         self.dataset, self.rate, self.y = dataset, rate, dataset.y
+        self.lengths = -(-dataset.lengths // rate)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -16,7 +16,7 @@ from lra.data.datasets import TokenSequences
 from lra.data.sources import first_folder, lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer, file_sha256
-from lra.data.task import Progress, Task, silent
+from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
 from lra.records.schema import Variant
 
@@ -30,7 +30,7 @@ OFFICIAL_NAMES = {split: f"basic_{split}.tsv" for split in SPLITS}
 Splits = dict[str, tuple[list[np.ndarray], np.ndarray]]  # tokens of each expression, values
 
 
-class ListOps(Task):
+class ListOps(PublishedTask):
     """Source generate makes the data at LRA's parameters; files and download read `listops-1000/`.
 
     Files: `basic_{train,val,test}.tsv` in the folder, or in `listops-1000/` at or below `lra_release/`.
@@ -70,10 +70,12 @@ class ListOps(Task):
         }
         return ("standin" if self.source == "standin" else "regenerated"), parameters
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, progress: Progress) -> None:
         writer.facts["vocabulary"] = list(VOCABULARY)
         official = self.source in ("files", "download")
-        splits = self._official(self._folder(data_dir), progress) if official else self._generated(progress)
+        splits = (
+            self._official(self._folder(writer.data_dir), progress) if official else self._generated(progress)
+        )
         for split, (expressions, values) in splits.items():
             ended = [np.append(e[: self.max_length - 1], np.uint8(EOS)) for e in expressions]
             offsets = np.zeros(len(ended) + 1, np.int64)

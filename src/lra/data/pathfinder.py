@@ -19,7 +19,7 @@ from lra.data.sources import lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, files_sha256
-from lra.data.task import Progress, Task
+from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
@@ -32,7 +32,7 @@ DONE = "done.txt"  # number of images written, while the arrays are being filled
 Chunks = Iterator[tuple[np.ndarray, np.ndarray]]  # images (B, S, S) uint8, labels (B,) uint8
 
 
-class Pathfinder(Task):
+class Pathfinder(PublishedTask):
     """Pathfinder images of one side length, as sequences in [−1, 1] if `centered`, otherwise in [0, 1].
 
     Source generate makes 200 000 images at the published parameters; files and download read the official
@@ -76,11 +76,11 @@ class Pathfinder(Task):
         parameters = {"raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")}
         return ("official" if len(index.paths) == IMAGES else "subset"), parameters
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, progress: Progress) -> None:
         if self.source in ("generate", "standin"):
             self._fill(writer, self._count, self._generated, partial(progress, "generating images"))
         else:
-            index = _official_index(self._folder(data_dir))
+            index = _official_index(self._folder(writer.data_dir))
             read = partial(self._official, index.paths, index.labels)
             self._fill(writer, len(index.paths), read, partial(progress, "reading images"))
 

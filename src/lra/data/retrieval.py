@@ -59,17 +59,17 @@ class Retrieval(CharacterTask):
         variant: Variant = "standin" if files[0].name.endswith(DOCUMENTS) else "official"
         return variant, options | {"raw_sha256": digest}
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, progress: Progress) -> None:
         known: dict[str, int] = {}  # each document once: its text, cut → its number
         numbers: dict[str, list[tuple[int, int]]] = {split: [] for split in SPLITS}
         labels: dict[str, list[int]] = {split: [] for split in SPLITS}
-        for split, label, *texts in self._pairs(data_dir, progress):
+        for split, label, *texts in self._pairs(writer.data_dir, progress):
             first, second = (known.setdefault(text[: self.max_length - 1], len(known)) for text in texts)
             numbers[split].append((first, second))
             labels[split].append(label)
         if empty := [split for split, found in labels.items() if not found]:
             raise UserError(
-                f"{self.raw(data_dir)}: no pairs in {', '.join(empty)}; expected train, val and test."
+                f"{self.raw(writer.data_dir)}: no pairs in {', '.join(empty)}; expected train, val and test."
             )
         documents = list(known)
         trained = {number for pair in numbers["train"] for number in pair}

@@ -23,7 +23,7 @@ from lra.data.sources import Remote, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import stratified_70_15_15
 from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
-from lra.data.task import Progress, Task
+from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
@@ -58,7 +58,7 @@ CHUNK = 500
 Clip = tuple[str, str, bytes | Path]  # split, word, encoded audio
 
 
-class SpeechCommands(Task):
+class SpeechCommands(PublishedTask):
     """Speech Commands with 35 or 10 `words`, as `features` raw (16 000 samples) or mfcc (161 × 20).
 
     Files: the official `SpeechCommands/speech_commands_v0.02/` or its archive in the raw folder; a parquet file
@@ -106,16 +106,18 @@ class SpeechCommands(Task):
         digest = files_sha256([path for _, _, path in clips], _root(raw), Path(data_dir) / "hashes.json")
         return ("official" if _count(clips) == SPLITS35 else "subset"), options | {"raw_sha256": digest}
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
+    def build(self, writer: Writer, progress: Progress) -> None:
         if self.source == "standin":
             for split, (waves, y) in standin.clips(len(self.words)).items():
                 self._write(writer, split, (len(y), iter([waves])), y)
         else:
-            clips = [clip for clip in self._clips(self.raw(data_dir)) if clip[1] in self.words]
+            clips = [clip for clip in self._clips(self.raw(writer.data_dir)) if clip[1] in self.words]
             if len(self.words) == 10:
                 clips = [clip for clip in clips if _samples(clip[2]) == LENGTH]
             if not clips:
-                raise UserError(f"{self.raw(data_dir)} has no clips of the words {', '.join(self.words)}.")
+                raise UserError(
+                    f"{self.raw(writer.data_dir)} has no clips of the words {', '.join(self.words)}."
+                )
             y = np.array([self.words.index(word) for _, word, _ in clips])
             for split, rows in self._rows(clips, y).items():
                 waves = self._waves([clips[row][2] for row in rows], split, progress)

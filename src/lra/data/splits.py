@@ -19,10 +19,10 @@ def split_70_15_15(n: int) -> dict[str, np.ndarray]:
 
     70 % against 30 % with random_state 0, then the 30 % in halves with random_state 1.
     """
-    order = np.random.RandomState(0).permutation(n)  # noqa: NPY002 - the published split uses it
+    order = np.random.RandomState(0).permutation(n)
     held = math.ceil(0.3 * n)
     rest, train = order[:held], order[held:]
-    order = np.random.RandomState(1).permutation(held)  # noqa: NPY002
+    order = np.random.RandomState(1).permutation(held)
     half = -(-held // 2)
     return {"train": train, "val": rest[order[half:]], "test": rest[order[:half]]}
 
@@ -39,7 +39,7 @@ def stratified_70_15_15(y: np.ndarray) -> dict[str, np.ndarray]:
 
 def _stratified(y: np.ndarray, n_first: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's StratifiedShuffleSplit: one split into n_first rows and the rest."""
-    rng = np.random.RandomState(seed)  # noqa: NPY002
+    rng = np.random.RandomState(seed)
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(codes, kind="mergesort"), np.cumsum(counts)[:-1])
     n_second = len(y) - n_first

@@ -70,10 +70,10 @@ class Prepared:
 
 
 class Writer:
-    """Collects the arrays and facts of a folder that is being prepared."""
+    """Collects the arrays and facts of a folder that is being prepared, below `data_dir`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, data_dir: Path) -> None:
+        self.folder, self.data_dir = folder, data_dir
         self.arrays: dict[str, ArrayInfo] = {}
         self.facts: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
@@ -118,7 +118,8 @@ class Store:
         self.task, self.version, self.variant, self.parameters = task, version, variant, parameters
         key = json.dumps([task, version, variant, parameters], sort_keys=True)
         self.fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
-        self.folder = Path(data_dir) / task / self.fingerprint
+        self.data_dir = Path(data_dir)
+        self.folder = self.data_dir / task / self.fingerprint
 
     def open(self) -> Prepared | None:
         """The prepared data, or None if there is none. Raises UserError if what lies there is damaged."""
@@ -159,7 +160,7 @@ class Store:
             temporary.mkdir(exist_ok=True)
             keep = False
             try:
-                writer = Writer(temporary)
+                writer = Writer(temporary, self.data_dir)
                 build(writer)
                 self._commit(writer)
             except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,21 +24,47 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 class Task(ABC):
-    """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`.
+    """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
 
-    `source` says where the raw data come from: `generate` (our generator), `download` (what lies in the raw
-    folder, else the library or archive that publishes it), `files` (what lies there, nothing else) or
-    `standin` (tiny made-up data for tests and demonstrations). `path` is the raw folder or file; without it
-    the raw folder is `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's
-    first. Raises UserError for a source the task does not have.
-    """
-
-    version: ClassVar[int]  # of the code that makes the arrays
-    sources: ClassVar[tuple[str, ...]]
     resumable: ClassVar[bool] = (
         False  # whether `build` goes on from what an interrupted one left in its folder
     )
     workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
+
+    @property
+    @abstractmethod
+    def spec(self) -> TaskSpec:
+        """The facts of the task."""
+
+    @abstractmethod
+    def store(self, data_dir: Path) -> Store:
+        """Where the prepared data of these options lie. Raises UserError if raw data it needs are missing."""
+
+    @abstractmethod
+    def build(self, writer: Writer, progress: Progress) -> None:
+        """Write the prepared arrays: a pure function of the raw bytes and the options."""
+
+    @abstractmethod
+    def dataset(self, prepared: Prepared, split: str) -> BatchDataset:
+        """The split `train`, `val` or `test`."""
+
+    def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
+        """The prepared data, made first if need be."""
+        return self.store(data_dir).prepare(lambda writer: self.build(writer, progress), self.resumable)
+
+
+class PublishedTask(Task):
+    """A task whose raw data come from several sources.
+
+    `source` is `generate` (our generator), `download` (what lies in the raw folder, else the library or
+    archive that publishes it), `files` (what lies there, nothing else) or `standin` (tiny made-up data for
+    tests and demonstrations). `path` is the raw folder or file; without it the raw folder is
+    `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's first.
+    Raises UserError for a source that the task does not have.
+    """
+
+    version: ClassVar[int]  # of the code that makes the arrays
+    sources: ClassVar[tuple[str, ...]]
 
     def __init__(self, source: str | None, path: str | None) -> None:
         default = "files" if path is not None else self.sources[0]
@@ -52,22 +77,9 @@ class Task(ABC):
         if self.path is not None and not self.path.exists() and self.source == "files":
             raise UserError(f"task.path={path} does not exist.")
 
-    @property
-    @abstractmethod
-    def spec(self) -> TaskSpec:
-        """The facts of the task."""
-
     @abstractmethod
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         """The variant and everything the arrays depend on. Raises UserError if raw data it needs are missing."""
-
-    @abstractmethod
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
-        """Write the prepared arrays: a pure function of the raw bytes and the options."""
-
-    @abstractmethod
-    def dataset(self, prepared: Prepared, split: str) -> BatchDataset:
-        """The split `train`, `val` or `test`."""
 
     @property
     def stored_as(self) -> str:
@@ -79,11 +91,5 @@ class Task(ABC):
         return Path(data_dir) / "raw" if self.path is None else self.path
 
     def store(self, data_dir: Path) -> Store:
-        """Where the prepared data of these options lie. Raises UserError as `provenance` does."""
         variant, parameters = self.provenance(data_dir)
         return Store(data_dir, self.stored_as, self.version, variant, parameters)
-
-    def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
-        """The prepared data, made first if need be."""
-        build = partial(self.build, data_dir=data_dir, progress=progress)
-        return self.store(data_dir).prepare(build, resume=self.resumable)

@@ -18,7 +18,7 @@ from lra.data.datasets import TokenSequences
 from lra.data.sources import Remote, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
-from lra.data.storage import Prepared, Writer, file_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, silent
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
@@ -71,8 +71,8 @@ class Text(CharacterTask):
             variant = "modified" if _sizes(reviews) == SIZES else "subset"
         return variant, options | {"content_sha256": found}
 
-    def build(self, writer: Writer, data_dir: Path, progress: Progress) -> None:
-        raw = self.raw(data_dir)
+    def build(self, writer: Writer, progress: Progress) -> None:
+        raw = self.raw(writer.data_dir)
         if self.source == "standin":
             reviews = standin.reviews()
         elif self.source == "download" and _folder(raw) is None:

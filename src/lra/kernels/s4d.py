@@ -3,17 +3,18 @@ Space Models", arXiv 2206.11893)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lra.errors import choose
+from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.discretize import bilinear, zoh
-from lra.ops.precision import as_complex, as_pair, at_least_float32
+from lra.kernels.discretize import bilinear, softmax_kernel, zoh
+from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.ops.precision import as_complex, as_pair
 from lra.ops.vandermonde import vandermonde
 
 DISCRETIZATIONS: dict[str, Callable] = {"zoh": zoh, "bilinear": bilinear}
@@ -32,10 +33,13 @@ def diagonal_kernel(
 ) -> Tensor:
     """K[c, h, l] = 2 Re Σ_m C[c, h, m] B̄[h, m] Ā[h, m]^l, the kernel (C, H, L) of conjugate pairs.
 
-    A, B (H, M) and C (C, H, M) complex; dt (H, 1) or (H, M) real. S4D, section 3.3.
+    A, B (H, M) and C (C, H, M) complex; dt (H, 1) or (H, M) real; the result has the precision of C.
+    S4D, section 3.3. With 'dss' it is the softmax of DSS, which has no factor 2, for the modes given.
     """
+    if discretization == "dss":
+        return softmax_kernel(A, dt * A, (C * B).to(C.dtype), length)
     log_A, B = DISCRETIZATIONS[discretization](A, B, dt)
-    return vandermonde(2 * C * B, log_A, length)
+    return vandermonde((2 * C * B).to(C.dtype), log_A, length)
 
 
 class S4D(Kernel):
@@ -61,7 +65,7 @@ class S4D(Kernel):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         n_ssm: int | None = None,
-        lr: Mapping[str, float | None] | None = None,
+        lr: Rates | None = None,
     ) -> None:
         """`init` is one name or several, shared out over the sets.
 
@@ -70,9 +74,9 @@ class S4D(Kernel):
         """
         super().__init__()
         self.features, self.channels = features, channels
-        self.discretization = choose("The discretization", discretization, DISCRETIZATIONS)
+        self.discretization = choose("The discretization", discretization, (*DISCRETIZATIONS, "dss"))
         self.real_part = choose("real_part", real_part, ("exp", "relu", "none"))
-        self.lr = {choose("A key of lr", role, ("A", "B", "dt")): rate for role, rate in (lr or {}).items()}
+        self.lr = learning_rates(lr, ("A", "B", "dt"))
 
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
@@ -86,14 +90,11 @@ class S4D(Kernel):
         real, imag = inits.floor_parts(torch.cat(A))
         C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
 
-        self.log_dt = self._parameter("dt", log_dt)
-        self.A_real = self._parameter("A", self._store_real(real))
-        self.A_imag = self._parameter("A", imag)
-        self.B = self._parameter("B", as_pair(torch.cat(B)))
-        self.C = nn.Parameter(as_pair(C))
-
-    def _parameter(self, role: str, value: Tensor) -> nn.Parameter:
-        return nn.Parameter(value.to(torch.get_default_dtype()), requires_grad=self.lr.get(role) != 0)
+        self.log_dt = parameter(log_dt, self.lr["dt"])
+        self.A_real = parameter(self._store_real(real), self.lr["A"])
+        self.A_imag = parameter(imag, self.lr["A"])
+        self.B = parameter(as_pair(torch.cat(B)), self.lr["B"])
+        self.C = parameter(as_pair(C))
 
     def _store_real(self, real: Tensor) -> Tensor:
         """The inverse of the real part's transform; `real` is −Re A > 0."""
@@ -102,17 +103,19 @@ class S4D(Kernel):
         return real - inits.FLOOR if self.real_part == "relu" else real
 
     def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The continuous system A (H, M), B (H, M), C (C, H, M), all complex, and dt (H, 1)."""
-        dtype = at_least_float32(self.A_real)
-        real = self.A_real.to(dtype)
+        """The continuous system A (H, M), B (H, M), C (C, H, M), all complex, and dt (H, 1).
+
+        In float64: for H × N/2 numbers it costs nothing, and it keeps the phases l Δ Im A exact at large l.
+        """
+        real = self.A_real.double()
         if self.real_part == "exp":
             real = real.exp()
         elif self.real_part == "relu":
             real = real.relu() + inits.FLOOR
-        A = torch.complex(-real, -self.A_imag.to(dtype))
+        A = torch.complex(-real, -self.A_imag.double())
         repeats = self.features // A.shape[0]
-        dt = self.log_dt.to(dtype).exp().unsqueeze(1)
-        return A.repeat(repeats, 1), as_complex(self.B).repeat(repeats, 1), as_complex(self.C), dt
+        dt = self.log_dt.double().exp().unsqueeze(1)
+        return A.repeat(repeats, 1), as_complex(self.B.double()).repeat(repeats, 1), as_complex(self.C), dt
 
     def forward(self, length: int, rate: float = 1.0) -> Tensor:
         A, B, C, dt = self.continuous()
@@ -120,13 +123,17 @@ class S4D(Kernel):
 
     def optimizer_rules(self) -> dict[str, Rule]:
         """A, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
-        roles = {"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}
-        return {name: Rule(self.lr.get(role), 0.0) for name, role in roles.items()}
+        return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}, self.lr)
 
     def discretize(self, rate: float = 1.0) -> DiagonalSystem:
+        if self.discretization == "dss":
+            raise UserError(
+                "The discretization 'dss' normalises the kernel over its length and has no recurrence. "
+                "Use zoh or bilinear to run S4D step by step."
+            )
         A, B, C, dt = self.continuous()
         log_A, B = DISCRETIZATIONS[self.discretization](A, B, dt * rate)
-        return DiagonalSystem(log_A.exp(), B, C)
+        return DiagonalSystem(log_A.exp().to(C.dtype), B.to(C.dtype), C)
 
     def initial_state(self, batch: int) -> Tensor:
         return as_complex(self.C).new_zeros(batch, self.features, self.C.shape[2])

@@ -1,7 +1,7 @@
 """Kernels of diagonal state space models: real parts of sums of complex exponentials.
 
 The sum is a product with a Vandermonde matrix of H × M × L complex exponentials. Splitting the exponent,
-l = i + L₁ j with L₁ ≈ √L, gives exp(l a) = exp(i a) · exp(j L₁ a): two tables of H × M × √L exponentials
+l = i + L₁ j with L₁ ≈ √L, gives exp(l a) = exp(i a) · exp(j L₁ a): two tables of H × √L × M powers
 and one real matrix product per feature, in place of the matrix.
 """
 
@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lra.ops.precision import full_precision
 
@@ -18,23 +19,12 @@ from lra.ops.precision import full_precision
 def vandermonde(coefficient: Tensor, exponent: Tensor, length: int) -> Tensor:
     """K[c, h, l] = Re Σ_m coefficient[c, h, m] · exp(l · exponent[h, m]) for l = 0 … length − 1.
 
-    `coefficient` (C, H, M) and `exponent` (H, M) are complex; the result (C, H, L) is real of the same
-    precision. Time O(H M √L + C H M L), memory O(H M √L + C H L).
+    `coefficient` (C, H, M) and `exponent` (H, M) are complex; the result (C, H, L) is real, of the precision
+    of `coefficient`. Phases l · Im(exponent) grow with l, so a complex128 exponent is worth having even for a
+    complex64 result: the tables are made in complex128 in any case. First derivatives only.
+    Time O(C H M L) in one batched matrix product, memory O(H M √L + C H L).
     """
-    channels, features, _ = coefficient.shape
-    low_size = math.isqrt(length - 1) + 1
-    high_size = -(-length // low_size)
-    steps = torch.arange(low_size, device=exponent.device, dtype=exponent.real.dtype)
-    jumps = low_size * torch.arange(high_size, device=exponent.device, dtype=exponent.real.dtype)
-    with full_precision(exponent.device):
-        low = torch.exp(exponent.unsqueeze(-1) * steps)  # (H, M, L1)
-        high = torch.exp(jumps.unsqueeze(-1) * exponent.unsqueeze(1))  # (H, L2, M)
-        high = coefficient.transpose(0, 1).unsqueeze(2) * high.unsqueeze(1)  # (H, C, L2, M)
-        # Re(x y) = Re x · Re y − Im x · Im y, as one real product over the stacked parts.
-        rows = torch.cat([high.real, -high.imag], dim=-1).flatten(1, 2)
-        columns = torch.cat([low.real, low.imag], dim=1)
-        kernel = torch.bmm(rows, columns).view(features, channels, high_size * low_size)
-    return kernel[..., :length].transpose(0, 1)
+    return _Vandermonde.apply(coefficient, exponent, length)
 
 
 def vandermonde_naive(coefficient: Tensor, exponent: Tensor, length: int) -> Tensor:
@@ -42,3 +32,69 @@ def vandermonde_naive(coefficient: Tensor, exponent: Tensor, length: int) -> Ten
     steps = torch.arange(length, device=exponent.device, dtype=exponent.real.dtype)
     powers = torch.exp(exponent.unsqueeze(-1) * steps)
     return torch.einsum("chm,hml->chl", coefficient, powers).real
+
+
+class _Vandermonde(torch.autograd.Function):
+    """With z[c, j] = coefficient[c] · high[j]: K[c, i + L₁ j] = Re Σ_m z[c, j, m] · low[i, m].
+
+    Complex arrays (…, M) viewed as real (…, 2M) turn Re(z · low) into the real inner product of z and the
+    conjugate of low, so the products need neither copies nor complex arithmetic.
+    """
+
+    @staticmethod
+    def forward(ctx, coefficient: Tensor, exponent: Tensor, length: int) -> Tensor:
+        low_size = math.isqrt(length - 1) + 1
+        high_size = -(-length // low_size)
+        exact = exponent.to(torch.complex128)
+        low = _powers(torch.exp(exact.conj()), low_size).to(coefficient.dtype)  # (H, L1, M), conjugated
+        high = _powers(torch.exp(low_size * exact), high_size).to(coefficient.dtype)  # (H, L2, M)
+        with full_precision(exponent.device):
+            product = torch.bmm(_stacked(_scaled(coefficient, high)), _stacked(low).mT)  # (H, C L2, L1)
+        ctx.save_for_backward(coefficient, low, high)
+        ctx.length, ctx.exponent_dtype = length, exponent.dtype
+        return product.view(-1, len(coefficient), high_size * low_size)[..., :length].transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        coefficient, low, high = ctx.saved_tensors
+        (channels, features, modes), low_size, high_size = coefficient.shape, low.shape[1], high.shape[1]
+        grad = torch.nn.functional.pad(grad, (0, high_size * low_size - ctx.length))
+        grad = grad.transpose(0, 1).reshape(features, channels * high_size, low_size)
+        with full_precision(grad.device):
+            grad_z = torch.bmm(grad, _stacked(low))
+            grad_low = torch.bmm(grad.mT, _stacked(_scaled(coefficient, high)))
+            grad_z = torch.view_as_complex(grad_z.view(features, channels, high_size, modes, 2))
+            grad_low = torch.view_as_complex(grad_low.view(features, low_size, modes, 2))
+            # exp(j L1 a) has the derivative j L1 exp(j L1 a); likewise low, a conjugate table.
+            grad_coefficient, by_jump = _moments(grad_z * high.unsqueeze(1).conj())
+            _, by_step = _moments(grad_low.conj() * low)
+        grad_exponent = low_size * (by_jump * coefficient.transpose(0, 1).conj()).sum(1) + by_step
+        return grad_coefficient.transpose(0, 1), grad_exponent.to(ctx.exponent_dtype), None
+
+
+def _powers(base: Tensor, count: int) -> Tensor:
+    """base^0 … base^(count − 1), (H, count, M), by doubling: faster than as many exponentials."""
+    table, power = torch.ones_like(base).unsqueeze(1), base.unsqueeze(1)
+    while table.shape[1] < count:
+        table = torch.cat([table, table[:, : count - table.shape[1]] * power], dim=1)
+        power = power * power
+    return table
+
+
+def _scaled(coefficient: Tensor, high: Tensor) -> Tensor:
+    """coefficient · high, (H, C L2, M)."""
+    return (coefficient.transpose(0, 1).unsqueeze(2) * high.unsqueeze(1)).flatten(1, 2)
+
+
+def _stacked(value: Tensor) -> Tensor:
+    """Complex (..., M) as real (..., 2M)."""
+    return torch.view_as_real(value).flatten(-2)
+
+
+def _moments(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_j table[…, j, :] and Σ_j j · table[…, j, :]."""
+    index = torch.arange(table.shape[-2], device=table.device, dtype=table.real.dtype)
+    sums = torch.matmul(torch.stack([torch.ones_like(index), index]), _stacked(table))
+    sums = torch.view_as_complex(sums.unflatten(-1, (-1, 2)))
+    return sums[..., 0, :], sums[..., 1, :]

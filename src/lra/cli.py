@@ -1,0 +1,79 @@
+"""The edge of the command line: errors become sentences. Imports nothing heavy, so that it answers at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lra.errors import UserError
+
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra is to raise its errors, not to print them
+
+
+@contextmanager
+def explain_errors() -> Iterator[None]:
+    """Print errors of the user's making as a message and exit with 2. HYDRA_FULL_ERROR=1 shows tracebacks."""
+    if TRACEBACKS:
+        yield
+        return
+    try:
+        yield
+    except Exception as error:
+        if (message := _message(error)) is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _message(error: Exception) -> str | None:
+    """What to tell the user, or None if the error is not of their making."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _override(str(error))
+    return None
+
+
+def _missing(error: Exception) -> str:
+    """A config that does not exist, e.g. `experiment/lra/listops-s4x`."""
+    from lra.config import CONFIG_DIR, experiments
+
+    wanted = str(getattr(error, "missing_cfg_file", "") or "")
+    group, _, name = wanted.partition("/")
+    if group == "experiment":
+        available = experiments()
+    else:
+        group, _, name = wanted.rpartition("/")
+        available = sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml"))
+    if not available:
+        return str(error)
+    close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
+    hint = f"\nDid you mean {' or '.join(close)}?" if close else ""
+    return f"There is no {group} {name!r}.{hint}\nAvailable: {', '.join(available)}"
+
+
+def _override(text: str) -> str:
+    """An override of a key that does not exist, e.g. `kernal.init=lin`."""
+    from lra.config import compose, experiments, flat
+
+    first = text.strip().splitlines()[0]
+    found = re.search(r"Could not override '([^']+)'", text)
+    if not found:
+        return first
+    key = found.group(1)
+    chosen = [a for a in sys.argv[1:] if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
+    composed = compose(chosen[-1:])
+    groups = ["experiment", *composed]
+    close = difflib.get_close_matches(key, [*flat(composed), *groups], n=3)
+    hint = f" Did you mean {' or '.join(close)}?" if close else " See `python train.py --help`."
+    return f"There is no option {key!r}.{hint}"

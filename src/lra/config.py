@@ -1,0 +1,243 @@
+"""The typed form of a composed configuration, and everything that is derived from it.
+
+Hydra composes YAML; the models below check it: every field is known, typed and within bounds. Nodes with a
+`_target_` (task, kernel, model) are checked against the signature of the class they name, so that a new kernel
+needs no edit here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lra.errors import UserError, near
+from lra.records.schema import BudgetKind, Source
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG_DIR = ROOT / "configs"
+
+# Keys that do not change what is computed: not part of a run's identity.
+NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "source", "expected")
+NEUTRAL_TRAINER = ("accelerator", "devices")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Optimizer(Strict):
+    """AdamW. `lr` and `weight_decay` hold for every parameter without a rule of its own."""
+
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+
+
+class Cosine(Strict):
+    """Linear warm-up, then half a cosine down to zero at `total_steps`; both counted in optimiser steps."""
+
+    name: Literal["cosine"]
+    warmup_steps: int = Field(ge=0)
+    total_steps: int = Field(gt=0)
+
+
+class Plateau(Strict):
+    """Constant rate, multiplied by `factor` when the validation metric has not improved for `patience` epochs."""
+
+    name: Literal["plateau"]
+    factor: float = Field(gt=0, lt=1)
+    patience: int = Field(ge=0)
+
+
+class Trainer(Strict):
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: int = Field(gt=0)
+    precision: Literal["32-true", "bf16-mixed", "64-true"]
+
+
+class Budget(Strict):
+    """The only way to shorten a run. Every field but `kind` is a cut: null leaves the recipe as it is."""
+
+    kind: BudgetKind
+    epochs: int | None = Field(gt=0)
+    train_samples: int | None = Field(gt=0)
+    train_length: int | None = Field(gt=0)  # only training samples of at most so many positions
+    val_samples: int | None = Field(gt=0)
+    test_samples: int | None = Field(gt=0)
+    batch_size: int | None = Field(gt=0)
+    layers: int | None = Field(gt=0)
+    features: int | None = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _cuts_fit_kind(self) -> Budget:
+        cuts = self.model_dump(exclude={"kind"}, exclude_none=True)
+        if self.kind == "paper" and cuts:
+            raise ValueError(
+                f"budget=paper is the recipe without cuts, but {', '.join(cuts)} is set; use budget=reduced"
+            )
+        if self.kind == "reduced" and not cuts:
+            fields = ", ".join(f"budget.{name}" for name in type(self).model_fields if name != "kind")
+            raise ValueError(
+                f"budget=reduced needs at least one cut, such as budget.epochs=5; fields: {fields}"
+            )
+        return self
+
+
+class Expected(Strict):
+    """A published point of the learning curve: the validation metric (in percent) at the end of an epoch."""
+
+    epoch: int = Field(gt=0)
+    val: float
+
+
+class Config(Strict):
+    """One run."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    task: dict[str, Any]
+    kernel: dict[str, Any] | None
+    model: dict[str, Any]
+    optimizer: Optimizer
+    scheduler: Cosine | Plateau = Field(discriminator="name")
+    trainer: Trainer
+    budget: Budget
+    source: Source | None
+    expected: list[Expected]
+    logger: dict[str, Any]
+    data_dir: Path
+    output_dir: Path
+    results_dir: Path
+    force: bool  # run again although a finished record exists
+
+    @classmethod
+    def parse(cls, composed: Mapping[str, Any]) -> Config:
+        """Check a composed configuration (plain containers). Raises UserError listing everything wrong."""
+        try:
+            config = cls.model_validate(composed)
+        except ValidationError as error:
+            raise UserError(_explain(error, composed)) from None
+        for name in ("task", "kernel", "model"):
+            if (node := getattr(config, name)) is not None:
+                check_target(name, node)
+        paths = {
+            key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")
+        }
+        return config.model_copy(update=paths)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result: the configuration without paths, loggers and devices."""
+        kept = self.model_dump(mode="json", exclude=set(NEUTRAL))
+        kept["trainer"] = {k: v for k, v in kept["trainer"].items() if k not in NEUTRAL_TRAINER}
+        return kept
+
+    def run_id(self) -> str:
+        """First 12 hex digits of the sha256 of the canonical identity."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose `configs/train.yaml` with overrides, as the command line does, into plain containers."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    running = GlobalHydra.instance()  # a run of train.py is inside Hydra already
+    outer, running.hydra = running.hydra, None
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return OmegaConf.to_container(hydra_compose("train", list(overrides)), resolve=True)
+    finally:
+        running.hydra = outer
+
+
+def experiments() -> list[str]:
+    """Names of all recipes, as given to `experiment=`."""
+    folder = CONFIG_DIR / "experiment"
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+
+
+def changes(config: Config, experiment: str | None) -> dict[str, Any]:
+    """Dotted keys whose values differ from the recipe's own; seed and budget are not changes."""
+    base = Config.parse(compose([f"experiment={experiment}"] if experiment else []))
+    ours, recipe = flat(config.identity()), flat(base.identity())
+    return {
+        key: ours.get(key)
+        for key in sorted(ours.keys() | recipe.keys())
+        if ours.get(key) != recipe.get(key) and key != "seed" and not key.startswith("budget.")
+    }
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def target(node: Mapping[str, Any]) -> type:
+    """The class that a node's `_target_` names. Raises UserError if there is none."""
+    from hydra.utils import get_class
+
+    try:
+        return get_class(node["_target_"])
+    except KeyError:
+        raise UserError(
+            f"A task, kernel or model needs a _target_, but this has none: {dict(node)}."
+        ) from None
+    except (ImportError, ValueError) as error:
+        raise UserError(f"_target_: {node['_target_']} cannot be imported: {error}") from error
+
+
+def options(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's options, without Hydra's own keys."""
+    return {key: value for key, value in node.items() if not key.startswith("_")}
+
+
+def factory(node: Mapping[str, Any]) -> partial:
+    """The class of a node with its options bound; call it with what remains."""
+    return partial(target(node), **options(node))
+
+
+def check_target(name: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> None:
+    """Raise UserError for options that the class of a node does not take."""
+    parameters = inspect.signature(target(node)).parameters
+    allowed = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] + list(also)
+    if name == "model":
+        allowed.append("pooling")  # belongs to the head
+    for key in options(node):
+        if key not in allowed:
+            raise UserError(
+                f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
+            )
+
+
+def _explain(error: ValidationError, composed: Mapping[str, Any]) -> str:
+    return "The configuration is not valid:\n" + "\n".join(f"  {line}" for line in _problems(error, composed))
+
+
+def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[str]:
+    known = list(flat(composed))
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        value = problem["input"]
+        shown = f" (given: {value!r})" if not isinstance(value, Mapping) else ""
+        if problem["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, [k for k in known if k != key], n=1)
+            yield f"{key}: no such option." + (f" Did you mean {close[0]!r}?" if close else "")
+        else:
+            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"

@@ -1,0 +1,161 @@
+"""DSS: "Diagonal State Spaces are as Effective as Structured State Spaces" (Gupta et al., arXiv 2203.14343)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lra.errors import UserError, choose
+from lra.kernels import inits
+from lra.kernels.base import Kernel, Rule
+from lra.kernels.discretize import EPSILON, softmax_gain, softmax_kernel
+from lra.kernels.hippo import normal_plus_low_rank
+from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.ops.precision import as_complex
+from lra.ops.vandermonde import vandermonde
+
+VERSIONS = ("softmax", "exp", "exp-no-scale", "exp-re-im", "clip", "clip-no-scale")
+LARGEST_REAL = 1e-4  # of Λ in the versions 'clip' and 'clip-no-scale'
+
+
+class ComplexSystem(NamedTuple):
+    """The recurrence x_t = Ā x_{t−1} + u_t, y_t = Re(C x_t); Ā (H, N), C (C, H, N)."""
+
+    A: Tensor
+    C: Tensor
+
+
+def initial_eigenvalues(init: str, state_size: int) -> Tensor:
+    """Λ (N,) complex128: −1/2 + i times the positive frequencies of the 2N × 2N skew HiPPO matrix, highest first
+    ('skew-hippo'), or normal random numbers ('random')."""
+    choose("The init of DSS", init, ("skew-hippo", "random"))
+    if init == "random":
+        imag = torch.randn(state_size, dtype=torch.float64)
+    else:
+        imag = -normal_plus_low_rank("legs", 2 * state_size).eigenvalues.imag
+    return torch.complex(torch.full_like(imag, -0.5), imag)
+
+
+class DSS(Kernel):
+    """N complex modes a feature, without conjugates: the output is the real part, not twice it.
+
+    Λ is shared by all features, with a step size for its real and one for its imaginary part in each feature:
+    a = Δ_re Re Λ + i Δ_im Im Λ. By version,
+
+    - softmax: K = Re Σ W / Λ · softmax_l(a l), Λ free;
+    - exp: K = Re Σ W (exp(a) − 1) / Λ · exp(a l) with Re Λ = −exp(·); exp-re-im: also Im Λ = exp(·);
+    - clip: like exp with Λ free but for Re Λ ≤ 1e-4; …-no-scale: K = Re Σ W exp(a l).
+
+    Parameters, all real: log_dt (H, 2), or (H, 1) for a common step; Lambda_real and Lambda_imag (N,);
+    W (C, H, N, 2), which stands for the product of B and C.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        channels: int = 1,
+        *,
+        state_size: int = 64,
+        version: str = "softmax",
+        init: str = "skew-hippo",
+        separate_dt: bool = True,
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        max_kernel_length: int | None = None,
+        lr: Rates | None = None,
+    ) -> None:
+        """`max_kernel_length` cuts the kernel; `lr` gives Lambda, W and dt their learning rates (0 freezes).
+
+        Raises UserError for unknown names and for combinations that make no sense.
+        """
+        super().__init__()
+        self.features, self.channels = features, channels
+        self.version = choose("The version of DSS", version, VERSIONS)
+        if max_kernel_length is not None and max_kernel_length < 1:
+            raise UserError(
+                f"max_kernel_length is {max_kernel_length}; use a positive length, or null for no cut."
+            )
+        if version == "exp-re-im" and init == "random":
+            raise UserError(
+                "DSS version exp-re-im stores log Im Λ, and the random init has frequencies of both signs. "
+                "Use init: skew-hippo, or version: exp."
+            )
+        self.max_kernel_length = max_kernel_length
+        self.lr = learning_rates(lr, ("Lambda", "W", "dt"))
+
+        log_dt = inits.log_step_sizes(features, dt_min, dt_max).unsqueeze(1)
+        Lambda = initial_eigenvalues(init, state_size)
+        real = (-Lambda.real).log() if version.startswith("exp") else Lambda.real
+        imag = Lambda.imag.log() if version == "exp-re-im" else Lambda.imag
+        self.log_dt = parameter(log_dt.repeat(1, 2 if separate_dt else 1), self.lr["dt"])
+        self.Lambda_real = parameter(real, self.lr["Lambda"])
+        self.Lambda_imag = parameter(imag, self.lr["Lambda"])
+        self.W = parameter(torch.randn(channels, features, state_size, 2), self.lr["W"])
+
+    def continuous(self, rate: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Λ (N,) and a = Δ Λ (H, N) in complex128, and W (C, H, N)."""
+        real, imag = self.Lambda_real.double(), self.Lambda_imag.double()
+        if self.version.startswith("exp"):
+            real = -real.exp()
+        elif self.version.startswith("clip"):
+            real = real.clamp(max=LARGEST_REAL)
+        if self.version == "exp-re-im":
+            imag = imag.exp()
+        dt = rate * self.log_dt.double().exp()
+        return (
+            torch.complex(real, imag),
+            torch.complex(dt[:, :1] * real, dt[:, -1:] * imag),
+            as_complex(self.W),
+        )
+
+    def forward(self, length: int, rate: float = 1.0) -> Tensor:
+        """Kernel (C, H, L), or shorter where max_kernel_length cuts it."""
+        length = min(length, self.max_kernel_length or length)
+        Lambda, log_A, W = self.continuous(rate)
+        if self.version == "softmax":
+            return softmax_kernel(Lambda, log_A, W, length)
+        return vandermonde(self._scaled(Lambda, log_A, W), log_A, length)
+
+    def _scaled(self, Lambda: Tensor, log_A: Tensor, W: Tensor) -> Tensor:
+        """W (exp(a) − 1) / Λ, or W alone in the versions without scale."""
+        if self.version.endswith("no-scale"):
+            return W
+        inverse = Lambda.conj() / Lambda.abs().square().clamp(min=EPSILON)
+        return (W * torch.expm1(log_A) * inverse).to(W.dtype)
+
+    def optimizer_rules(self) -> dict[str, Rule]:
+        """Λ, W and Δ: their own rate, no decay."""
+        roles = {"log_dt": "dt", "Lambda_real": "Lambda", "Lambda_imag": "Lambda", "W": "W"}
+        return undecayed(roles, self.lr)
+
+    def discretize(self, rate: float = 1.0, length: int | None = None) -> ComplexSystem:
+        """The recurrence; the softmax version needs the `length` over which its kernel is normalised.
+
+        The recurrence knows no cut, so `max_kernel_length` is refused.
+        """
+        if self.max_kernel_length is not None:
+            raise UserError(
+                f"max_kernel_length is {self.max_kernel_length}, and a recurrence cannot forget at a given lag. "
+                "Set it to null to run DSS step by step."
+            )
+        Lambda, log_A, W = self.continuous(rate)
+        if self.version != "softmax":
+            C = self._scaled(Lambda, log_A, W)
+        elif length is None:
+            raise UserError(
+                "DSS softmax divides by a sum over the whole length, so its recurrence needs to know the length. "
+                "Call discretize(length=…), or use version: exp."
+            )
+        else:
+            gain, growing = softmax_gain(Lambda, log_A, length)
+            C = (W * gain * torch.exp(-log_A * (length - 1) * growing)).to(W.dtype)
+        return ComplexSystem(log_A.exp().to(W.dtype), C)
+
+    def initial_state(self, batch: int) -> Tensor:
+        return as_complex(self.W).new_zeros(batch, self.features, self.W.shape[2])
+
+    def step(self, u: Tensor, state: Tensor, system: ComplexSystem) -> tuple[Tensor, Tensor]:
+        state = system.A * state + u.unsqueeze(-1)
+        return torch.einsum("chm,bhm->bch", system.C, state).real, state

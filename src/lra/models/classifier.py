@@ -1,0 +1,50 @@
+"""The whole model: encoder → backbone → pooling → head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lra.data.spec import TaskSpec
+from lra.models.encoder import make_encoder
+from lra.models.head import make_head, pool
+
+
+class Classifier(nn.Module):
+    """Sequences to logits (or to one number, for a regression). All sizes of the task come from its spec."""
+
+    def __init__(self, spec: TaskSpec, backbone: nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.spec, self.pooling = spec, pooling
+        self.encoder = make_encoder(spec, backbone.features)
+        self.backbone = backbone
+        self.head = make_head(spec, backbone.features, pooling)
+
+    def forward(self, x: Tensor, lengths: Tensor, rate: float = 1.0) -> Tensor:
+        """x (B, L) tokens or (B, L, d) features, lengths (B,) -> (B, outputs). Pairs: see `Batch`."""
+        position = torch.arange(x.shape[1], device=x.device)
+        mask = (position < lengths.unsqueeze(1)).unsqueeze(1)
+        h = self.encoder(x)
+        mask = mask.to(h.dtype)
+        h = self.backbone(h, mask, rate)
+        return self.head(pool(h, mask, lengths, self.pooling))
+
+    def start(self, batch: int, rate: float = 1.0) -> Any:
+        """What `step` carries from position to position; causal models of unpaired tasks only."""
+        states, systems = self.backbone.start(batch, rate)
+        total = next(self.head.parameters()).new_zeros(batch, self.backbone.features)
+        return states, systems, total, 0
+
+    def step(self, x: Tensor, carried: Any) -> tuple[Tensor, Any]:
+        """One position of a stream, in evaluation mode: x (B,) tokens or (B, d) features.
+
+        Returns the outputs (B, K) for the sequence so far and what to carry on.
+        """
+        states, systems, total, count = carried
+        h = self.encoder(x.unsqueeze(1)).squeeze(-1)
+        h, states = self.backbone.step(h, states, systems)
+        total, count = total + h, count + 1
+        pooled = total / count if self.pooling == "mean" else h
+        return self.head(pooled), (states, systems, total, count)

@@ -1,0 +1,41 @@
+"""Heads: pool over the valid positions, then map to the outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lra.data.spec import TaskSpec
+from lra.errors import choose
+
+
+def pool(x: Tensor, mask: Tensor, lengths: Tensor, how: str) -> Tensor:
+    """(B, H, L) -> (B, H): the mean over valid positions, or the last valid position."""
+    if how == "mean":
+        return (x * mask).sum(-1) / lengths.unsqueeze(1)
+    index = (lengths - 1).view(-1, 1, 1).expand(-1, x.shape[1], 1)
+    return x.gather(-1, index).squeeze(-1)
+
+
+class Head(nn.Linear):
+    """Pooled features (B, H) to outputs (B, K)."""
+
+
+class PairHead(nn.Sequential):
+    """Pooled pairs (2B, H) to outputs (B, K): [x1, x2, x1 − x2, x1 ∘ x2] -> H -> GELU -> K.
+
+    The head of Nyströmformer's port of the arena, which all state space papers use (LRA's own differs).
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__(nn.Linear(4 * features, features), nn.GELU(), nn.Linear(features, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2)
+        return super().forward(torch.cat([a, b, a - b, a * b], dim=1))
+
+
+def make_head(spec: TaskSpec, features: int, pooling: str) -> nn.Module:
+    """The head of a task. Raises UserError for an unknown pooling."""
+    choose("pooling", pooling, ("mean", "last"))
+    return (PairHead if spec.paired else Head)(features, spec.outputs)

@@ -1,0 +1,90 @@
+"""What a record says of code, machine and time. Nothing here names a host, a user or an address."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from lra.config import ROOT
+from lra.records.schema import Code
+
+CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "numba",
+    "scipy",
+    "torchmetrics",
+)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def capture_code(run_dir: Path, command: list[str]) -> Code:
+    """Version, git revision and packages. Uncommitted changes are saved as `code.patch` in `run_dir`."""
+    patch = _uncommitted()
+    if patch:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "code.patch").write_bytes(patch)
+    return Code(
+        version=metadata.version("lra"),
+        git_rev=_git("rev-parse", "HEAD").decode().strip() or None,
+        dirty=bool(patch),
+        patch_sha256=hashlib.sha256(patch).hexdigest() if patch else None,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages={name: metadata.version(name) for name in PACKAGES},
+        command=" ".join(command),
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def cpu_name() -> str:
+    """The processor's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that PyTorch allocated on a GPU; on a CPU the most that the process had resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _uncommitted() -> bytes:
+    """Changes to the code against HEAD, new files included, as a patch; empty without a repository."""
+    patch = _git("diff", "HEAD", "--binary", "--", *CODE_PATHS)
+    for name in _git("ls-files", "--others", "--exclude-standard", "--", *CODE_PATHS).decode().splitlines():
+        patch += _git("diff", "--no-index", "--binary", "--", os.devnull, name)
+    return patch
+
+
+def _git(*arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,133 @@
+"""Records on disk: one JSON file a run, written whole or not at all, and read whole or not at all.
+
+There is no index: the folder is the index, so two runs that finish at once touch different files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lra.errors import UserError
+from lra.records.schema import SCHEMA_VERSION, RunRecord
+
+CHECKSUM = "sha256"  # the file's own checksum, beside the record's fields: a hand edit does not go unseen
+
+
+def path(record: RunRecord, results_dir: Path) -> Path:
+    """Where the record belongs: `results_dir/runs/<experiment>/<run_id>.json`."""
+    return Path(results_dir) / "runs" / record.identity.experiment / f"{record.run_id}.json"
+
+
+def write(record: RunRecord, results_dir: Path) -> Path:
+    """Write the record to its path and return it; raises UserError when that is not possible."""
+    record = RunRecord.model_validate(record.model_dump())  # fields may have been assigned one by one
+    content = record.model_dump(mode="json")
+    text = json.dumps({**content, CHECKSUM: _checksum(content)}, indent=1, ensure_ascii=False) + "\n"
+    target = path(record, results_dir)
+    write_text(target, text)
+    return target
+
+
+def write_text(target: Path, text: str) -> None:
+    """Replace a file as a whole: at every moment it holds its old content or the new, never a part.
+
+    Raises UserError when the disk is full or the folder cannot be written.
+    """
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # temporary files are private by default; results are not
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise UserError(
+            f"{target} could not be written: {error.strerror or error}. An earlier version of it, if any, is "
+            "unchanged. Free some space or mend the folder, then run again."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def load(file: Path) -> RunRecord:
+    """Read one record; raise UserError naming the file and what is wrong with it."""
+    file = Path(file)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # also UnicodeDecodeError
+        raise UserError(f"{file}: not valid JSON, probably truncated ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds a {type(content).__name__}, not a record")
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{file}: schema version {version!r}, but this code reads version {SCHEMA_VERSION}; "
+            "read it with the code that wrote it, or run it again"
+        )
+    checksum = content.pop(CHECKSUM, None)
+    try:
+        record = RunRecord.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{file}: not a valid record: {describe(error)}") from error
+    if checksum != _checksum(content):
+        raise UserError(f"{file}: changed after it was written (its checksum does not match)")
+    if record.run_id != file.stem:
+        raise UserError(f"{file}: holds run {record.run_id}; a record's file is named after its run")
+    return record
+
+
+def load_all(results_dir: Path) -> tuple[list[RunRecord], list[str]]:
+    """All good records, sorted by path, and a sentence for each file left out."""
+    results_dir = Path(results_dir)
+    records, problems = [], []
+    for file in sorted((results_dir / "runs").rglob("*.json")):
+        try:
+            record = load(file)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        home = path(record, results_dir)
+        if file == home:
+            records.append(record)
+        elif home.exists():
+            problems.append(f"{file}: a duplicate of {home}; remove one of them")
+        else:
+            problems.append(f"{file}: is in the wrong folder; it belongs at {home}")
+    return records, problems
+
+
+def describe(error: ValidationError, most: int = 3) -> str:
+    """The first few validation errors in one line: `metrics.test.value: Input should be …`."""
+    lines = [f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()]
+    more = f"; and {len(lines) - most} more" if len(lines) > most else ""
+    return "; ".join(lines[:most]) + more
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,183 @@
+"""What a study file says: the rows and columns of a table, and which run fills which cell.
+
+A new study is a new file in `experiments/`; nothing else names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lra.errors import UserError, choose
+from lra.records.store import describe
+
+PROJECT = Path(__file__).resolve().parents[3]
+STUDIES_DIR = PROJECT / "experiments"
+
+Protocol = Literal["held_out", "test_as_validation"]
+Metric = Literal["accuracy", "rmse"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(Model):
+    key: str
+    title: str
+    metric: Metric = "accuracy"
+    experiment: str = ""  # fills {column} in the row's pattern; the key when empty
+    protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
+    seeds: list[int] | None = None  # the study's when None
+    evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
+
+
+class Row(Model):
+    key: str
+    title: str
+    family: str
+    experiment: str | None = (
+        None  # pattern of the recipe's name, e.g. "lra/{column}-s4d"; None: reported only
+    )
+    changes: dict[str, Any] = {}  # exactly the config keys that differ from the recipe
+    only: list[str] | None = None  # column keys, where the row does not fill every column
+    reported: str | None = None  # "file/table/row"; the study's table and this row's key when None
+
+
+class Axis(Model):
+    """One config key of a grid and its values with their titles; `recipe` is the one that is no change."""
+
+    key: str
+    recipe: Any
+    values: dict[str, Any]  # title: value
+
+    @model_validator(mode="after")
+    def _recipe_listed(self) -> Self:
+        if self.recipe not in self.values.values():
+            raise ValueError(f"the recipe's {self.key}={self.recipe!r} is not among the values")
+        return self
+
+
+class Grid(Model):
+    """Rows for every combination of the axes' values, the last axis fastest."""
+
+    family: str
+    experiment: str
+    axes: list[Axis] = Field(min_length=1)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        for titles in product(*(axis.values for axis in self.axes)):
+            chosen = [(axis, axis.values[title]) for axis, title in zip(self.axes, titles, strict=True)]
+            title = ", ".join(titles)
+            yield {
+                "key": re.sub(r"[^a-z0-9]+", "-", title.lower()),
+                "title": title,
+                "family": self.family,
+                "experiment": self.experiment,
+                "changes": {axis.key: value for axis, value in chosen if value != axis.recipe},
+            }
+
+
+class Average(Model):
+    """A named policy. It is a number only when every one of its cells is complete."""
+
+    key: str
+    title: str
+    columns: list[str]
+    chance_counts: float | None = None  # what a cell at chance counts, e.g. 50; None: its own value
+
+
+class Planned(NamedTuple):
+    """One cell and the runs that fill it. `experiment` is None where the paper's number stands alone."""
+
+    row: Row
+    column: Column
+    experiment: str | None
+    changes: dict[str, Any]  # the row's, and those of the column's evaluation
+    seeds: list[int]
+
+
+class Study(Model):
+    name: str  # the file's stem
+    title: str
+    description: str
+    source: str
+    reported: str | None  # "file/table" in results/reported; None: the paper's numbers are not known
+    protocol: str
+    seeds: list[int] = Field(min_length=1)
+    columns: list[Column] = Field(min_length=1)
+    rows: list[Row] = Field(min_length=1)
+    averages: list[Average] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_grid(cls, content: Any) -> Any:
+        """`grid` in a file stands for the rows it makes, after those that are spelled out."""
+        if isinstance(content, dict) and "grid" in content:
+            content = dict(content)
+            content["rows"] = [*content.get("rows", []), *Grid.model_validate(content.pop("grid")).rows()]
+        return content
+
+    @model_validator(mode="after")
+    def _keys(self) -> Self:
+        columns = [c.key for c in self.columns]
+        for what, keys in (
+            ("column", columns + [a.key for a in self.averages]),
+            ("row", [r.key for r in self.rows]),
+        ):
+            twice = {k for k in keys if keys.count(k) > 1}
+            if twice:
+                raise ValueError(f"{what} keys appear twice: {', '.join(sorted(twice))}")
+        for where in [r.only or [] for r in self.rows] + [a.columns for a in self.averages]:
+            unknown = set(where) - set(columns)
+            if unknown:
+                raise ValueError(f"unknown column keys: {', '.join(sorted(unknown))}")
+        runs = [(p.experiment, p.changes) for p in self.cells() if p.experiment]
+        for experiment, changes in runs:
+            if runs.count((experiment, changes)) > 1:
+                raise ValueError(f"two cells have the same runs: {experiment} with changes {changes}")
+        return self
+
+    def cells(self) -> Iterator[Planned]:
+        """Every cell of the table, row by row."""
+        for row in self.rows:
+            for column in self.columns:
+                if row.only is None or column.key in row.only:
+                    yield Planned(
+                        row,
+                        column,
+                        row.experiment and row.experiment.format(column=column.experiment or column.key),
+                        row.changes | column.evaluate,
+                        self.seeds if column.seeds is None else column.seeds,
+                    )
+
+
+def study_names(studies_dir: Path = STUDIES_DIR) -> list[str]:
+    return sorted(file.stem for file in studies_dir.glob("*.yaml"))
+
+
+def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:
+    """Read `experiments/<name>.yaml`; raise UserError for an unknown name or a file that is not a study."""
+    from omegaconf import (
+        OmegaConf,
+    )  # Hydra's own reading of scalars, so that `changes` compare equal to a run's
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    file = studies_dir / f"{choose('The study', name, study_names(studies_dir))}.yaml"
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file))
+        return Study.model_validate({"name": name, **content})
+    except ValidationError as error:
+        raise UserError(f"{file}: not a valid study: {describe(error)}") from error
+    except (YAMLError, OmegaConfBaseException, TypeError) as error:
+        raise UserError(f"{file}: not a valid study: {error}") from error
+
+
+def load_studies(studies_dir: Path = STUDIES_DIR) -> list[Study]:
+    return [load_study(name, studies_dir) for name in study_names(studies_dir)]

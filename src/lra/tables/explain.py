@@ -1,0 +1,51 @@
+"""What is behind a cell: the paper's number with its source, and every record that belongs to it."""
+
+from __future__ import annotations
+
+from lra.records.schema import RunRecord
+from lra.tables import text
+from lra.tables.select import Cell, Table, reasons_apart
+
+
+def explain(table: Table, where: str) -> str:
+    """The records behind the cell `ROW:COLUMN`, as plain text; raises UserError for an unknown cell."""
+    cell = table.find(where)
+    row, column, experiment, planned_changes, seeds = cell.planned
+    lines = [f"{table.study.title}: {row.title}, {column.title}"]
+    if cell.reported:
+        value, origin = cell.reported
+        lines.append(f"paper     {value}  from {cell.reported.source}")
+        lines += [f"          {words}" for words in (origin.protocol, origin.note) if words]
+    else:
+        lines.append("paper     no number")
+    if experiment is None:
+        return "\n".join([*lines, "ours      nothing to run: the row is reported only"])
+    changes = " ".join(f"{k}={v}" for k, v in planned_changes.items())
+    difference = text.difference(cell.comparison, column.metric)
+    lines += [
+        f"ours      {'  '.join(p for p in (text.ours(cell), difference) if p)}",
+        f"run       {' '.join(p for p in (f'python train.py experiment={experiment}', changes) if p)}",
+        f"seeds     {', '.join(map(str, seeds))} planned",
+    ]
+    for group in ("complete", "partial", "failed", "apart"):
+        lines += [f"{group:9} {_record(cell, r, group)}" for r in getattr(cell, group)]
+    return "\n".join(lines)
+
+
+def _record(cell: Cell, record: RunRecord, group: str) -> str:
+    code = (record.code.git_rev or "unknown")[:10] + (" (modified)" if record.code.dirty else "")
+    parts = [
+        f"{record.identity.experiment}/{record.run_id}.json",
+        f"seed {record.identity.seed}",
+        text.apart(record),
+        f"{record.data.variant} data",
+        f"{record.budget.done_steps} of {record.budget.planned_steps} steps",
+        f"{record.compute.n_devices} × {record.compute.device}",
+        f"code {code}",
+        (record.finished_utc or record.created_utc)[:10],
+    ]
+    if group == "apart":
+        parts.append("apart: " + "; ".join(reasons_apart(record, cell.planned.column.protocol)))
+    if record.status_reason:
+        parts.append(record.status_reason)
+    return ", ".join(parts)

@@ -1,0 +1,195 @@
+"""A table as titled grids of styled text, before any format. The formats in `render` only set it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from lra.records.schema import RunRecord
+from lra.studies.schema import Row
+from lra.tables import text
+from lra.tables.select import Cell, Table, reasons_apart
+
+Style = Literal["", "bold", "italic", "good", "bad"]
+
+
+class Entry(NamedTuple):
+    text: str
+    style: Style = ""
+
+
+@dataclass
+class Grid:
+    columns: list[str]
+    lines: list[list[Entry]]
+    title: str = ""
+    breaks: set[int] = field(default_factory=set)  # lines that a rule precedes
+
+
+@dataclass
+class Document:
+    title: str
+    header: list[tuple[str, str]]  # label and words
+    grids: list[Grid]
+    footer: list[str]
+
+
+def document(table: Table, compact: bool = False) -> Document:
+    """The study's table: as the paper prints it, or `compact`, one line a cell, for a terminal."""
+    rows = table.study.rows
+    if compact:
+        rows = [row for row in rows if row.experiment] or rows
+    grids = [_long(table, rows) if compact else _printed(table)]
+    apart = [(c, r) for c in table.cells.values() for r in c.apart]
+    if apart:
+        grids.append(_apart(apart))
+    return Document(table.study.title, header(table), grids, _footer(table, grids, rows))
+
+
+def header(table: Table) -> list[tuple[str, str]]:
+    """Protocol, seeds, data, hardware, code, date and coverage, all from the study and its records."""
+    study = table.study
+    records = [r for c in table.cells.values() for r in c.records]
+    complete = sum(c.status in ("complete", "chance") for c in table.measured)
+    counted = [r for c in table.cells.values() for r in c.complete]
+    lines = [
+        ("Source", study.source),
+        ("Protocol", study.protocol),
+    ]
+    if table.measured:
+        seeds = ", ".join(map(str, study.seeds))
+        lines += [
+            ("Seeds", f"{seeds} planned a cell; n is the number of finished runs"),
+            ("Complete", f"{complete} of {len(table.measured)} cells; {len(counted)} runs in them"),
+        ]
+    if records:
+        data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
+        devices = sorted({f"{r.compute.n_devices} × {r.compute.device}" for r in records})
+        code = sorted(
+            {(r.code.git_rev or "unknown")[:10] + (" (modified)" if r.code.dirty else "") for r in records}
+        )
+        lines += [
+            ("Data", ", ".join(data)),
+            ("Hardware", ", ".join(devices)),
+            ("Code", ", ".join(code)),
+            ("Date", max(r.finished_utc or r.created_utc for r in records)[:10]),
+        ]
+    return lines
+
+
+def _printed(table: Table) -> Grid:
+    """Rows and columns as the paper prints them; under each paper line ours and the difference."""
+    study = table.study
+    best = _best(table)
+    grid = Grid(["Model", "", *[c.title for c in study.columns], *[a.title for a in study.averages]], [])
+    family = None
+    for row in study.rows:
+        if family not in (None, row.family):
+            grid.breaks.add(len(grid.lines))
+        family = row.family
+        cells = [table.cell(row, c) for c in study.columns]
+        averages = [table.averages[row.key, a.key] for a in study.averages]
+        printed = [Entry(str(a.reported) if a.reported is not None else "") for a in averages]
+        paper_line = [Entry(text.paper(c.reported) if c else "") for c in cells] + printed
+        if any(e.text for e in paper_line) or row.experiment is None:
+            grid.lines.append([Entry(row.title), Entry("paper"), *paper_line])
+        if row.experiment is None:
+            continue
+        own = [Entry(text.ours(c), "bold" if c in best else "") if c else Entry("") for c in cells]
+        own += [Entry(text.average(a)) for a in averages]
+        named = bool(grid.lines) and grid.lines[-1][0].text == row.title
+        grid.lines.append([Entry("" if named else row.title), Entry("ours"), *own])
+        delta = [difference(c) if c else Entry("") for c in cells]
+        if any(e.text for e in delta):
+            grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
+    return grid
+
+
+def _long(table: Table, rows: list[Row]) -> Grid:
+    """One line a cell, which fits 80 columns whatever the study."""
+    study = table.study
+    best = _best(table)
+    grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
+    for row in rows:
+        if grid.lines:
+            grid.breaks.add(len(grid.lines))
+        first = len(grid.lines)
+        for column in study.columns:
+            if cell := table.cell(row, column):
+                own = Entry(text.ours(cell), "bold" if cell in best else "")
+                paper = Entry(text.paper(cell.reported))
+                grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
+        for policy in study.averages:
+            a = table.averages[row.key, policy.key]
+            printed = str(a.reported) if a.reported is not None else ""
+            own = Entry(text.average(a))
+            grid.lines.append([Entry(""), Entry(policy.title), Entry(printed), own, Entry("")])
+        grid.lines[first][0] = Entry(row.title)
+    return grid
+
+
+def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
+    lines = []
+    for cell, record in pairs:
+        row, column = cell.planned.row, cell.planned.column
+        lines.append(
+            [
+                Entry(row.title),
+                Entry(column.title),
+                Entry(text.paper(cell.reported)),
+                Entry(text.apart(record), "italic"),
+                Entry("; ".join([f"seed {record.identity.seed}", *reasons_apart(record, column.protocol)])),
+            ]
+        )
+    return Grid(
+        ["Model", "Task", "Paper", "Ours", "Why it stands apart"],
+        lines,
+        title="Apart: reduced budgets and other data. Not comparable; in no mean, average or verdict",
+    )
+
+
+def difference(cell: Cell) -> Entry:
+    comparison = cell.comparison
+    if comparison.verdict == "match":
+        style = "good"
+    else:
+        style = "bad" if comparison.verdict in ("below", "worse") else ""
+    return Entry(text.difference(comparison, cell.planned.column.metric), style)
+
+
+def _best(table: Table) -> list[Cell]:
+    """The best complete cell of each column that has several."""
+    best = []
+    for column in table.study.columns:
+        cells = [c for row in table.study.rows if (c := table.cell(row, column)) and c.status == "complete"]
+        if len(cells) > 1:
+            higher = cells[0].complete[0].metrics.higher_is_better
+            best.append((max if higher else min)(cells, key=lambda c: c.summary.mean))
+    return best
+
+
+def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
+    """Only the marks that occur, the sources of the paper's numbers, and what was left out."""
+    lines = text.shown_marks(e.text for grid in grids for line in grid.lines for e in line)
+    if any(c.comparison.verdict for c in table.cells.values()):
+        lines.append(text.VERDICT)
+    lines += [f"{policy.title}: {average_policy(policy)}" for policy in table.study.averages]
+    sources: dict[str, list[str]] = {}
+    for cell in table.cells.values():
+        if cell.reported and cell.planned.row in rows:
+            sources.setdefault(cell.reported.source, []).append(cell.planned.row.title)
+    for source, titles in sources.items():
+        lines.append(f"Paper's {', '.join(dict.fromkeys(titles))}: {source}")
+    hidden = len(table.study.rows) - len(rows)
+    if hidden:
+        lines.append(f"{hidden} rows that only papers report are in results/tables/{table.study.name}.md")
+    if not sources:
+        lines.append("The papers' numbers for these cells could not be read; nothing is put in their place.")
+    return lines + table.notes
+
+
+def average_policy(policy) -> str:
+    words = f"mean of {', '.join(policy.columns)}; only when all are complete"
+    if policy.chance_counts is not None:
+        words += f"; a cell at chance counts {policy.chance_counts:g}"
+    return words

@@ -1,0 +1,216 @@
+"""The formats: Markdown, LaTeX (booktabs), CSV and the terminal, each a deterministic function of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lra.tables.layout import Document, Entry, Grid, document
+from lra.tables.select import Cell, Table, reasons_apart
+from lra.tables.statistics import scale
+
+_RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+        "}": r"\}", "^": r"\^{}", "~": r"\~{}", "|": "$|$", "<": "$<$", ">": "$>$", "±": r"$\pm$", "−": "$-$",
+        "×": r"$\times$", "✗": r"$\times$", "▽": r"$\triangledown$", "◇": r"$\diamond$", "·": r"$\cdot$",
+        "…": r"\ldots{}", "—": "---", "–": "--", "†": r"$\dagger$", "≤": r"$\leq$", "²": "$^2$",
+        "∈": r"$\in$", "→": r"$\to$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$",
+    }
+)  # fmt: skip
+CSV_FIELDS = [
+    "study", "row", "column", "experiment", "changes", "kind", "status", "n", "mean", "std", "median",
+    "test_standard_error", "chance", "n_failed", "n_partial", "delta", "noise", "verdict", "reported",
+    "reported_std", "reported_n", "reported_at_chance", "arxiv", "table", "via", "evidence", "protocol",
+    "data",    "fraction", "why_apart", "seeds", "run_ids",
+]  # fmt: skip
+
+
+def markdown(table: Table, heading: bool = True) -> str:
+    return markdown_document(document(table), heading)
+
+
+def markdown_document(doc: Document, heading: bool = True) -> str:
+    parts = [f"# {doc.title}\n"] if heading else []
+    parts.append("".join(f"- **{label}:** {words}\n" for label, words in doc.header))
+    for grid in doc.grids:
+        title = f"**{grid.title}**\n\n" if grid.title else ""
+        rows = [grid.columns, ["---"] * len(grid.columns)]
+        rows += [[_mark(e) for e in line] for line in grid.lines]
+        parts.append(title + "".join(f"| {' | '.join(row)} |\n" for row in rows))
+    parts.append("".join(f"- {line}\n" for line in doc.footer))
+    return "\n".join(p for p in parts if p)
+
+
+def _mark(entry: Entry) -> str:
+    text = entry.text.replace("|", "\\|")
+    wrap = {"bold": "**", "italic": "*"}.get(entry.style, "") if text else ""
+    return f"{wrap}{text}{wrap}"
+
+
+def latex(table: Table) -> str:
+    """A float with booktabs rules; needs the packages booktabs and amssymb."""
+    return latex_document(document(table), table.study.name)
+
+
+def latex_document(doc: Document, name: str) -> str:
+    parts = [f"% {label}: {words}" for label, words in doc.header]
+    for i, grid in enumerate(doc.grids):
+        caption = _escape(f"{doc.title}. {grid.title}" if grid.title else doc.title)
+        parts += [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{caption}}}\label{{tab:{name}{'-apart' if i else ''}}}",
+            rf"\begin{{tabular}}{{{'l' * len(grid.columns)}}}",
+            r"\toprule",
+            " & ".join(map(_escape, grid.columns)) + r" \\",
+            r"\midrule",
+            *_latex_lines(grid),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+        if i == 0:
+            parts += [r"\par\footnotesize", r"\\".join(map(_escape, doc.footer))]
+        parts.append(r"\end{table}")
+    return "\n".join(parts) + "\n"
+
+
+def _latex_lines(grid: Grid) -> list[str]:
+    lines = []
+    for i, line in enumerate(grid.lines):
+        if i in grid.breaks:
+            lines.append(r"\midrule")
+        lines.append(" & ".join(_latex_entry(e) for e in line) + r" \\")
+    return lines
+
+
+def _latex_entry(entry: Entry) -> str:
+    command = {"bold": "textbf", "italic": "textit"}.get(entry.style) if entry.text else None
+    return rf"\{command}{{{_escape(entry.text)}}}" if command else _escape(entry.text)
+
+
+def _escape(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def terminal(table: Table) -> RenderableType:
+    """Readable at 80 columns: one line a cell."""
+    return terminal_document(document(table, compact=True))
+
+
+def terminal_document(doc: Document) -> RenderableType:
+    parts: list[RenderableType] = [Text(doc.title, style="bold")]
+    parts += [Text.assemble((f"{label}: ", "dim"), words) for label, words in doc.header]
+    for grid in doc.grids:
+        parts.append(Text(""))
+        if grid.title:
+            parts.append(Text(grid.title, style="yellow"))
+        parts.append(_rich(grid))
+    return Group(*parts, *[Text(line, style="dim") for line in doc.footer])
+
+
+def _rich(grid: Grid) -> RichTable:
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in grid.columns:
+        table.add_column(title, overflow="fold")
+    for i, line in enumerate(grid.lines):
+        if i in grid.breaks:
+            table.add_row()
+        table.add_row(*[Text(e.text, style=_RICH[e.style]) for e in line])
+    return table
+
+
+def csv_document(doc: Document) -> str:
+    """The grids as they look, one after the other."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for grid in doc.grids:
+        writer.writerow(grid.columns)
+        writer.writerows([e.text for e in line] for line in grid.lines)
+    return out.getvalue()
+
+
+def csv_text(table: Table) -> str:
+    """All numbers unrounded: one row a cell, one an average, and one for each record that stands apart."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for cell in table.cells.values():
+        writer.writerow(_csv_cell(table, cell))
+        writer.writerows(_csv_apart(table, cell))
+    for (row, key), average in table.averages.items():
+        low, high = average.n or (None, None)
+        writer.writerow(
+            {
+                "study": table.study.name,
+                "row": row,
+                "column": key,
+                "kind": "average",
+                "n": low if low == high else f"{low}-{high}",
+                "mean": average.mean,
+                "reported": average.reported,
+            }
+        )
+    return out.getvalue()
+
+
+def _csv_identity(table: Table, cell: Cell) -> dict:
+    row, column, experiment, planned_changes, _ = cell.planned
+    changes = json.dumps(planned_changes, sort_keys=True) if experiment else ""
+    known = {"study": table.study.name, "row": row.key, "column": column.key, "experiment": experiment}
+    if cell.reported:
+        value, origin = cell.reported
+        known |= {"reported": value.mean, "reported_std": value.std, "reported_n": value.n}
+        known |= {"reported_at_chance": value.at_chance, "arxiv": origin.arxiv, "table": origin.table}
+        known |= {"via": origin.via, "evidence": origin.evidence, "protocol": origin.protocol}
+    return known | {"changes": changes}
+
+
+def _csv_cell(table: Table, cell: Cell) -> dict:
+    row = {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
+    row |= {"n_failed": len(cell.failed), "n_partial": len(cell.partial)}
+    if s := cell.summary:
+        row |= {"mean": s.mean, "std": s.std, "median": s.median, "test_standard_error": s.sampling_error}
+        row |= {"chance": _chance(cell.complete[0])}
+        row |= {"data": "+".join(sorted({r.data.variant for r in cell.complete}))}
+    c = cell.comparison
+    row |= {"delta": c.delta, "noise": c.noise, "verdict": c.verdict}
+    counted = cell.complete + cell.partial + cell.failed
+    row |= {
+        "seeds": " ".join(str(r.identity.seed) for r in counted),
+        "run_ids": " ".join(r.run_id for r in counted),
+    }
+    return _csv_identity(table, cell) | row
+
+
+def _csv_apart(table: Table, cell: Cell) -> list[dict]:
+    rows = []
+    for r in cell.apart:
+        test = r.metrics.test
+        rows.append(
+            _csv_identity(table, cell)
+            | {
+                "kind": "apart",
+                "status": r.status,
+                "mean": test and test.value * scale(r),
+                "chance": _chance(r),
+            }
+            | {
+                "data": r.data.variant,
+                "fraction": r.budget.fraction,
+                "seeds": r.identity.seed,
+                "run_ids": r.run_id,
+            }
+            | {"why_apart": "; ".join(reasons_apart(r, cell.planned.column.protocol))}
+        )
+    return rows
+
+
+def _chance(record) -> float | None:
+    return None if record.metrics.chance is None else record.metrics.chance * scale(record)

@@ -1,0 +1,192 @@
+"""Which records fill which cell, and which must stand apart.
+
+A record belongs to a cell if its experiment and its changes equal the cell's. It counts there only if it
+ran the paper's budget on the paper's data under the paper's protocol; otherwise it stands apart, with the
+reasons, and enters no mean, no average and no verdict.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from lra.errors import UserError, choose
+from lra.records.schema import RunRecord
+from lra.studies.schema import Average, Column, Planned, Row, Study
+from lra.tables.reported import REPORTED_DIR, Reported, reported_average, reported_cell
+from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
+
+PAPER_DATA = ("official", "regenerated")
+
+CellStatus = Literal["complete", "chance", "partial", "failed", "not run", "reported only"]
+
+
+@dataclass
+class Cell:
+    """One cell: the runs that count, those under way, those that failed, and those that stand apart."""
+
+    planned: Planned
+    reported: Reported | None
+    complete: list[RunRecord] = field(default_factory=list)
+    partial: list[RunRecord] = field(default_factory=list)
+    failed: list[RunRecord] = field(default_factory=list)
+    apart: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def status(self) -> CellStatus:
+        if self.planned.experiment is None:
+            return "reported only"
+        if self.complete:
+            return "chance" if all(at_chance(r) for r in self.complete) else "complete"
+        if self.partial:
+            return "partial"
+        return "failed" if self.failed else "not run"
+
+    @property
+    def averageable(self) -> bool:
+        """Whether the cell may enter an average: finished runs, and none failed or still under way."""
+        return bool(self.complete) and not self.failed and not self.partial
+
+    @property
+    def summary(self) -> Summary | None:
+        return summarize(self.complete) if self.complete else None
+
+    @property
+    def comparison(self) -> Comparison:
+        if not self.complete:
+            return Comparison(None, None, "")
+        paper = self.reported and self.reported.value
+        return compare(
+            self.summary, self.status == "chance", paper, self.complete[0].metrics.higher_is_better
+        )
+
+    @property
+    def records(self) -> list[RunRecord]:
+        return self.complete + self.partial + self.failed + self.apart
+
+
+@dataclass
+class AverageCell:
+    """The mean over the cells of a policy: None unless all of them are complete."""
+
+    policy: Average
+    mean: float | None
+    n: tuple[int, int] | None  # fewest and most seeds behind its cells
+    reported: Decimal | None
+
+
+@dataclass
+class Table:
+    study: Study
+    cells: dict[tuple[str, str], Cell]  # by row key and column key
+    averages: dict[tuple[str, str], AverageCell]  # by row key and policy key
+    notes: list[str]  # records of its cells that were superseded
+
+    def cell(self, row: Row, column: Column) -> Cell | None:
+        return self.cells.get((row.key, column.key))
+
+    @property
+    def measured(self) -> list[Cell]:
+        """The cells that runs can fill."""
+        return [c for c in self.cells.values() if c.status != "reported only"]
+
+    def find(self, where: str) -> Cell:
+        """The cell `ROW:COLUMN`; raises UserError with the near matches."""
+        row, _, column = where.partition(":")
+        choose(f"The row of {where!r}", row, [r.key for r in self.study.rows])
+        choose(f"The column of {where!r}", column, [c.key for c in self.study.columns])
+        if (row, column) not in self.cells:
+            raise UserError(
+                f"Study {self.study.name} has no cell {where}: its row {row} leaves that column out"
+            )
+        return self.cells[row, column]
+
+
+def reasons_apart(record: RunRecord, protocol: str) -> list[str]:
+    """Why a record may not stand in a paper's cell; empty if it may."""
+    reasons = []
+    if record.data.variant not in PAPER_DATA:
+        reasons.append(f"{record.data.variant} data")
+    if record.budget.kind != "paper":
+        reasons += [f"{record.budget.kind} budget", *record.budget.reasons]
+    else:
+        for name, split in record.data.splits.items():
+            if split.used != split.expected:
+                reasons.append(f"{name}: {split.used} of {split.expected} samples")
+        if record.status == "complete" and record.budget.fraction < 1:
+            reasons.append(f"{100 * record.budget.fraction:.3g} % of the recipe's training samples")
+    if record.data.protocol != protocol:
+        reasons.append(f"validation is {record.data.protocol}, the paper's is {protocol}")
+    return reasons
+
+
+def belongs(record: RunRecord, planned: Planned) -> bool:
+    return record.identity.experiment == planned.experiment and record.identity.changes == planned.changes
+
+
+def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPORTED_DIR) -> Table:
+    """Sort records into the study's cells. Records of other studies are passed over."""
+    records = list(records)
+    cells, notes = {}, []
+    for planned in study.cells():
+        cell = Cell(planned, reported_cell(study, planned, reported_dir))
+        current, superseded = newest([r for r in records if belongs(r, planned)])
+        for record in current:
+            place(cell, record)
+        notes += superseded
+        cells[planned.row.key, planned.column.key] = cell
+    averages = {
+        (row.key, policy.key): _average(study, row, policy, cells, reported_dir)
+        for row in study.rows
+        for policy in study.averages
+    }
+    return Table(study, cells, averages, notes)
+
+
+def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """One record a seed, budget and data: the newest, sorted by seed; and a sentence for each older one."""
+    kept: dict[tuple, RunRecord] = {}
+    notes = []
+    for record in sorted(records, key=lambda r: (r.created_utc, r.run_id), reverse=True):
+        budget, data = record.budget, record.data
+        key = (record.identity.seed, budget.kind, tuple(budget.reasons), data.variant, data.protocol)
+        if key in kept:
+            notes.append(
+                f"{record.identity.experiment} seed {record.identity.seed}: run {record.run_id} is left out, "
+                f"superseded by the newer {kept[key].run_id}"
+            )
+        else:
+            kept[key] = record
+    return sorted(kept.values(), key=lambda r: (r.identity.seed, r.budget.kind, r.run_id)), sorted(notes)
+
+
+def place(cell: Cell, record: RunRecord) -> None:
+    """Put a record where its status and its reasons to stand apart say."""
+    if reasons_apart(record, cell.planned.column.protocol):
+        cell.apart.append(record)
+    elif record.status == "complete":
+        cell.complete.append(record)
+    elif record.status == "failed":
+        cell.failed.append(record)
+    else:
+        cell.partial.append(record)
+
+
+def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir: Path) -> AverageCell:
+    chosen = [cells.get((row.key, key)) for key in policy.columns]
+    mean, n = None, None
+    if all(c is not None and c.averageable for c in chosen):
+        mean = statistics.fmean(_counted(c, policy) for c in chosen)
+        sizes = [c.summary.n for c in chosen]
+        n = min(sizes), max(sizes)
+    return AverageCell(policy, mean, n, reported_average(study, row, policy, reported_dir))
+
+
+def _counted(cell: Cell, policy: Average) -> float:
+    if cell.status == "chance" and policy.chance_counts is not None:
+        return policy.chance_counts
+    return cell.summary.mean

@@ -1,0 +1,91 @@
+"""Means, noise and verdicts. All values are in the table's unit: percentage points, or RMSE as it is."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from lra.records.schema import RunRecord
+from lra.tables.reported import Value
+
+
+@dataclass(frozen=True)
+class Summary:
+    """n runs of one cell. `std` is the sample standard deviation (ddof 1), None for a single run."""
+
+    n: int
+    mean: float
+    std: float | None
+    median: float
+    sampling_error: (
+        float | None
+    )  # standard error of test sampling; the seeds share the test set, so n does not shrink it
+
+
+@dataclass(frozen=True)
+class Comparison:
+    delta: float | None  # ours − paper
+    noise: float | None  # two standard errors of delta
+    verdict: str  # "match", "below", "above!", "worse", "better!", or "" when nothing can be said
+    suspicious: bool = False  # better than the paper by more than three standard errors
+
+
+def scale(record: RunRecord) -> float:
+    return 100.0 if record.metrics.name == "accuracy" else 1.0
+
+
+def at_chance(record: RunRecord) -> bool:
+    """Whether a finished run is not above chance: within two standard errors of the best constant answer."""
+    test, chance = record.metrics.test, record.metrics.chance
+    if test is None or chance is None:
+        return False
+    return test.value <= chance + 2 * math.sqrt(chance * (1 - chance) / test.n)
+
+
+def summarize(records: list[RunRecord]) -> Summary:
+    """Raises ValueError for no records and for a record without a test score."""
+    scores = [r.metrics.test for r in records]
+    if not scores or None in scores:
+        raise ValueError("only finished runs have a mean")
+    values = [s.value * scale(r) for s, r in zip(scores, records, strict=True)]
+    errors = [
+        s.standard_error * scale(r)
+        for s, r in zip(scores, records, strict=True)
+        if s.standard_error is not None
+    ]
+    return Summary(
+        n=len(values),
+        mean=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        median=statistics.median(values),
+        sampling_error=max(errors) if errors else None,
+    )
+
+
+def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_better: bool) -> Comparison:
+    """Ours against the paper's: match when |Δ| <= 2·sqrt(s_ours²/n + s_paper²/n_paper + SE²).
+
+    SE is the error of test sampling. Where the paper gives no std, SE stands in for it; where it gives no n,
+    n_paper is 1; where we have one run, the paper's spread (or SE) stands in for ours.
+    """
+    if paper is None:
+        return Comparison(None, None, "")
+    below, above = ("below", "above!") if higher_is_better else ("worse", "better!")
+    if paper.at_chance:
+        return Comparison(None, None, "match" if ours_at_chance else above)
+    delta = ours.mean - float(paper.mean)
+    se = ours.sampling_error
+    paper_spread = float(paper.std) / math.sqrt(paper.n or 1) if paper.std is not None else se
+    our_spread = ours.std / math.sqrt(ours.n) if ours.std is not None else _first(paper.std, se)
+    known = [s for s in (our_spread, paper_spread, se) if s is not None]
+    if not known:
+        return Comparison(delta, None, "")
+    error = math.sqrt(sum(s * s for s in known))
+    gain = delta if higher_is_better else -delta
+    verdict = "match" if abs(delta) <= 2 * error else above if gain > 0 else below
+    return Comparison(delta, 2 * error, verdict, suspicious=gain > 3 * error)
+
+
+def _first(*values) -> float | None:
+    return next((float(v) for v in values if v is not None), None)

@@ -1,0 +1,145 @@
+"""How one cell looks. Each status has its own look, so that none can pass for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lra.records.schema import RunRecord
+from lra.tables.reported import Reported
+from lra.tables.select import PAPER_DATA, AverageCell, Cell
+from lra.tables.statistics import Comparison, at_chance, scale
+
+NOT_RUN = "·"
+NO_AVERAGE = "—"
+
+LEGEND = {
+    NOT_RUN: "· not run",
+    "…": "… stopped or still running: best validation value so far, share of the planned steps; no test yet",
+    "✗": "✗ not above chance, or failed with its reason and step",
+    "†": "† second-hand: read in the secondary source named below, not in the paper itself",
+    "?": "? unverified: no source for this number could be opened",
+    "▽": "▽ reduced budget: share of the recipe's training samples",
+    "◇": "◇ not the paper's data",
+    NO_AVERAGE: "— no average: not all of its cells are complete",
+    "!!": "!! better by more than three standard errors: look for a leak before believing it",
+}
+
+
+VERDICT = (
+    "match: |Δ| ≤ 2·sqrt(s_ours²/n + s_paper²/n_paper + SE²), SE the error of test sampling; "
+    "where one spread is missing the other, or SE, stands in for it"
+)
+
+
+def shown_marks(texts: Iterable[str]) -> list[str]:
+    """The legend of the marks that occur."""
+    shown = " ".join(texts)
+    return [words for mark, words in LEGEND.items() if mark in shown]
+
+
+def number(value: float, metric: str) -> str:
+    return f"{value:.1f}" if metric == "accuracy" else f"{value:.3f}"
+
+
+def ours(cell: Cell) -> str:
+    """`88.2 ±0.3 (n=3)`, `88.2 (n=1)`, `50.1 ✗`, `71.4 …@37%`, `✗ nan@4k`, `·`, or nothing to be run."""
+    match cell.status:
+        case "reported only":
+            return ""
+        case "not run":
+            return NOT_RUN
+        case "partial":
+            return partial(max(cell.partial, key=_progress))
+        case "failed":
+            more = f" ({len(cell.failed)} runs)" if len(cell.failed) > 1 else ""
+            return failed(cell.failed[0]) + more
+    s, metric = cell.summary, cell.complete[0].metrics.name
+    mean = number(s.mean, metric)
+    if cell.status == "chance":
+        return f"{mean} ✗" + (f" (n={s.n})" if s.n > 1 else "")
+    spread = f" ±{number(s.std, metric)}" if s.std is not None else ""
+    return f"{mean}{spread} ({'; '.join([f'n={s.n}', *_asides(cell, number(s.median, metric))])})"
+
+
+def _asides(cell: Cell, median: str) -> list[str]:
+    """What a mean must not hide: seeds that failed, are at chance or still run."""
+    chance = sum(at_chance(r) for r in cell.complete)
+    asides = [f"{chance} at chance ✗"] if chance else []
+    if cell.failed:
+        asides.append(f"{len(cell.failed)} failed ✗")
+    if asides:
+        asides.append(f"median {median}")
+    if cell.partial:
+        asides.append(f"{len(cell.partial)} …")
+    return asides
+
+
+def partial(record: RunRecord) -> str:
+    best = record.metrics.best_val
+    value = number(best.value * scale(record), record.metrics.name) + " " if best else ""
+    return f"{value}…@{100 * _progress(record):.0f}%"
+
+
+def failed(record: RunRecord) -> str:
+    """`✗ nan@4k`: the reason is the record's `status_reason` up to its first colon."""
+    reason = record.status_reason.split(":")[0].strip() or "failed"
+    return f"✗ {reason}@{_short(record.budget.done_steps)}"
+
+
+def apart(record: RunRecord) -> str:
+    """A record that stands apart: `71.4 ▽12%`, `71.4 ◇standin`, or how far it came."""
+    if record.status == "complete":
+        text = number(record.metrics.test.value * scale(record), record.metrics.name)
+        if at_chance(record):
+            text += " ✗"
+    elif record.status == "failed":
+        text = failed(record)
+    else:
+        text = partial(record)
+    if record.budget.fraction < 1 or record.budget.kind != "paper":
+        text += f" ▽{_percent(record.budget.fraction)}"
+    if record.data.variant not in PAPER_DATA:
+        text += f" ◇{record.data.variant}"
+    return text
+
+
+def paper(reported: Reported | None) -> str:
+    if reported is None:
+        return ""
+    mark = {"read": "", "second_hand": " †", "unverified": " ?"}[reported.origin.evidence]
+    return f"{reported.value}{mark}"
+
+
+def difference(comparison: Comparison, metric: str) -> str:
+    """`−0.4 match`; the word alone where the paper has no number."""
+    sign = signed(comparison.delta, metric)
+    return " ".join(p for p in (sign, comparison.verdict + ("!" if comparison.suspicious else "")) if p)
+
+
+def signed(delta: float | None, metric: str) -> str:
+    if delta is None:
+        return ""
+    text = number(abs(delta), metric)
+    if float(text) == 0:
+        return text
+    return ("+" if delta > 0 else "−") + text
+
+
+def average(cell: AverageCell) -> str:
+    if cell.mean is None:
+        return NO_AVERAGE
+    low, high = cell.n
+    return f"{cell.mean:.1f} (n={low if low == high else f'{low}–{high}'})"
+
+
+def _progress(record: RunRecord) -> float:
+    return record.budget.done_steps / record.budget.planned_steps if record.budget.planned_steps else 0.0
+
+
+def _percent(fraction: float) -> str:
+    percent = 100 * fraction
+    return f"{percent:.0f}%" if percent >= 1 else f"{percent:.1g}%"
+
+
+def _short(steps: int) -> str:
+    return f"{steps / 1000:.0f}k" if steps >= 1000 else str(steps)

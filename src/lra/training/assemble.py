@@ -1,0 +1,134 @@
+"""From a checked configuration to the objects of a run: task, loaders, module, trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+from pytorch_lightning.loggers import CSVLogger, Logger
+from torch.utils.data import DataLoader
+
+from lra.config import Config, factory, options, target
+from lra.data.datasets import BatchDataset, BatchSampler, loader, subset
+from lra.data.spec import TaskSpec
+from lra.data.storage import Prepared
+from lra.data.task import Progress, Task
+from lra.errors import UserError
+from lra.models.classifier import Classifier
+from lra.training.budget import Plan, make_plan
+from lra.training.module import SequenceModule
+
+SPLITS = ("train", "val", "test")
+SUBSET_SEED = 0  # a budget's samples are the same for every seed
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What a run trains and on what."""
+
+    spec: TaskSpec
+    prepared: Prepared
+    plan: Plan
+    splits: dict[str, BatchDataset]
+    module: SequenceModule
+
+    def loader(self, split: str, seed: int = 0) -> DataLoader:
+        """Batches of a split; the training split is shuffled and drops its last partial batch."""
+        training = split == "train"
+        data = self.splits[split]
+        sampler = BatchSampler(
+            len(data), self.plan.batch_size, shuffle=training, drop_last=training, seed=seed
+        )
+        return loader(data, sampler)
+
+    @property
+    def chance(self) -> float | None:
+        """Test accuracy of always answering the commonest class; None for a regression."""
+        if self.spec.metric != "accuracy":
+            return None
+        y = self.splits["test"].y
+        return float(np.bincount(y).max() / len(y))
+
+
+def make_task(config: Config) -> Task:
+    """The task that the configuration names."""
+    return factory(config.task)()
+
+
+def make_model(spec: TaskSpec, model: dict, kernel: dict | None) -> Classifier:
+    """The classifier of a task. Raises UserError for impossible combinations of options."""
+    kernel_factory = None if kernel is None else factory(kernel)
+    sizes = {key: value for key, value in options(model).items() if key != "pooling"}
+    return Classifier(spec, target(model)(kernel_factory, **sizes), model["pooling"])
+
+
+def assemble(config: Config, progress: Progress) -> Assembled:
+    """Prepare the data and build the model; the global seed must be set before."""
+    task = make_task(config)
+    make_model(task.spec, config.model, config.kernel)  # refuse what cannot be, before any data is prepared
+    pl.seed_everything(config.seed, verbose=False)
+    prepared = task.prepare(config.data_dir, progress)
+    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    longest = config.budget.train_length
+    counts = {split: len(data) for split, data in splits.items()}
+    short = counts["train"] if longest is None else int((splits["train"].lengths <= longest).sum())
+    if short == 0:
+        shortest = splits["train"].lengths.min()
+        raise UserError(
+            f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
+        )
+    plan = make_plan(config, task.spec, counts, short)
+    splits = {
+        "train": subset(splits["train"], plan.train_samples, SUBSET_SEED, longest),
+        "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
+        "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
+    }
+    model = make_model(task.spec, plan.model, config.kernel)
+    module = SequenceModule(model, config.optimizer, plan.scheduler)
+    return Assembled(task.spec, prepared, plan, splits, module)
+
+
+def checkpoints(folder: Path, spec: TaskSpec) -> list[ModelCheckpoint]:
+    """Best by validation metric, and last; the last also knows which was best."""
+    shared = {
+        "dirpath": folder,
+        "auto_insert_metric_name": False,
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": True,
+    }
+    mode = "max" if spec.higher_is_better else "min"
+    best = ModelCheckpoint(filename="best", monitor=f"val/{spec.metric}", mode=mode, **shared)
+    return [best, ModelCheckpoint(filename="last", every_n_epochs=1, **shared)]
+
+
+def loggers(config: Config, run_dir: Path, name: str, run_id: str, restarts: int) -> list[Logger]:
+    """CSV always, in a folder for each start; the configured logger as well."""
+    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(restarts))]
+    if config.logger:
+        made.append(
+            target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger))
+        )
+    return made
+
+
+def make_trainer(
+    config: Config, plan: Plan, run_dir: Path, callbacks: list[Callback], logger: list[Logger]
+) -> pl.Trainer:
+    """The Lightning trainer of a run."""
+    return pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        precision=config.trainer.precision,
+        max_epochs=plan.epochs,
+        callbacks=callbacks,
+        logger=logger,
+        default_root_dir=run_dir,
+        log_every_n_steps=min(50, plan.steps_per_epoch),
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        use_distributed_sampler=False,
+    )

@@ -1,0 +1,80 @@
+"""What a budget makes of a recipe: sizes, steps, the stretched schedule, and every cut in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lra.config import Config, Cosine, Plateau
+from lra.data.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The sizes of one run. `fraction` is training samples seen over those of the recipe."""
+
+    epochs: int
+    batch_size: int
+    train_samples: int
+    val_samples: int
+    test_samples: int
+    model: dict
+    scheduler: Cosine | Plateau
+    steps_per_epoch: int
+    fraction: float
+    reasons: list[str]
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+
+def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) -> Plan:
+    """Apply `config.budget` to the recipe.
+
+    `counts` are the samples of each prepared split, `short` those of the training split that are not longer
+    than the budget's `train_length`.
+    """
+    cut, reasons = config.budget, []
+
+    def lower(what: str, recipe: int, limit: int | None) -> int:
+        if limit is None or limit >= recipe:
+            return recipe
+        reasons.append(f"{limit:,} of {recipe:,} {what}".replace(",", " "))
+        return limit
+
+    epochs = lower("epochs", config.trainer.epochs, cut.epochs)
+    train = lower("training samples", counts["train"], min(short, cut.train_samples or short))
+    lower("positions a training sample", spec.max_length, cut.train_length)
+    val = lower("validation samples", counts["val"], cut.val_samples)
+    test = lower("test samples", counts["test"], cut.test_samples)
+    batch = min(lower("samples a batch", config.trainer.batch_size, cut.batch_size), train)
+    model = dict(config.model)
+    for key in ("layers", "features"):
+        model[key] = lower(key, model[key], getattr(cut, key))
+
+    steps = train // batch
+    recipe_steps = (spec.splits["train"] // config.trainer.batch_size) * config.trainer.epochs
+    stretch = min(1.0, epochs * steps / recipe_steps)
+    return Plan(
+        epochs=epochs,
+        batch_size=batch,
+        train_samples=train,
+        val_samples=val,
+        test_samples=test,
+        model=model,
+        scheduler=_stretched(config.scheduler, stretch) if reasons else config.scheduler,
+        steps_per_epoch=steps,
+        fraction=epochs * train / (config.trainer.epochs * spec.splits["train"]),
+        reasons=reasons,
+    )
+
+
+def _stretched(scheduler: Cosine | Plateau, factor: float) -> Cosine | Plateau:
+    """A cosine keeps its shape over the shorter run; a plateau schedule counts epochs and stays as it is."""
+    if isinstance(scheduler, Plateau):
+        return scheduler
+    return Cosine(
+        name="cosine",
+        warmup_steps=round(scheduler.warmup_steps * factor),
+        total_steps=max(1, round(scheduler.total_steps * factor)),
+    )

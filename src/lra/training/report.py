@@ -1,0 +1,74 @@
+"""What a run says on the terminal: progress of preparation, and the card at the start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from lra.data.task import Progress as Report
+from lra.records.schema import RunRecord
+
+
+@contextmanager
+def preparation(console: Console, seconds: float = 10.0) -> Iterator[Report]:
+    """A Report that draws a bar on a terminal and prints a line every few seconds elsewhere."""
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bars:
+            tasks: dict[str, int] = {}
+
+            def draw(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(what, total=total)
+                bars.update(tasks[what], completed=done, total=total)
+
+            yield draw
+        return
+    last = 0.0
+
+    def line(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            console.print(f"{what}: {100 * done / total:.0f} %", highlight=False)
+
+    yield line
+
+
+def card(record: RunRecord, run_dir: str) -> Panel:
+    """What is about to run, on one screen."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    identity, data, budget, compute = record.identity, record.data, record.budget, record.compute
+    if identity.changes:
+        grid.add_row("changes", ", ".join(f"{k}={v}" for k, v in identity.changes.items()))
+    if record.source:
+        grid.add_row("source", f"{record.source.paper} (arXiv {record.source.arxiv}); {record.source.table}")
+        for deviation in record.source.deviations:
+            grid.add_row("deviation", deviation)
+    sizes = " / ".join(f"{data.splits[s].used:,}".replace(",", " ") for s in ("train", "val", "test"))
+    grid.add_row("data", f"{data.task}, {data.variant} ({data.fingerprint}): {sizes} train / val / test")
+    grid.add_row("protocol", data.protocol.replace("_", " "))
+    model = record.config["model"]
+    grid.add_row(
+        "model",
+        f"{model['layers']} layers, {model['features']} features, {record.parameters.total:,} parameters",
+    )
+    for group, size in record.parameters.groups.items():
+        grid.add_row("", f"{size:,} at {group}")
+    grid.add_row("budget", f"{budget.kind}: {budget.planned_epochs} epochs, {budget.planned_steps:,} steps")
+    for reason in budget.reasons:
+        grid.add_row("", f"only {reason}")
+    cores = "core" if compute.n_threads == 1 else "cores"
+    device = f"{compute.cpu}, {compute.n_threads} {cores}" if compute.device == "cpu" else compute.device
+    grid.add_row("device", f"{device}, {compute.precision}")
+    grid.add_row("folder", run_dir)
+    title = f"[bold]{identity.experiment}[/]  seed {identity.seed}  run {record.run_id}"
+    return Panel(grid, title=title, title_align="left", expand=False)

@@ -1,0 +1,34 @@
+"""Train one recipe: `python train.py experiment=lra/listops-s4d`. `python train.py --help` lists them all."""
+
+import sys
+
+from lra.cli import explain_errors
+
+
+def main() -> None:
+    """Compose the configuration from configs/ and run it."""
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    @hydra.main(version_base="1.3", config_path="configs", config_name="train")
+    def train(cfg: DictConfig) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+
+        chosen = HydraConfig.get()
+        with explain_errors():
+            from lra.training.run import run
+
+            record = run(
+                OmegaConf.to_container(cfg, resolve=True),
+                experiment=chosen.runtime.choices.get("experiment"),
+                overrides=list(chosen.overrides.task),
+            )
+        return record.metrics.best_val.value if record.metrics.best_val else None
+
+    train()
+
+
+if __name__ == "__main__":
+    with explain_errors():
+        main()
+    sys.exit(0)
