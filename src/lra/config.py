@@ -122,7 +122,7 @@ class Config(Strict):
 
     seed: int = Field(ge=0, lt=2**32)
     task: dict[str, Any]
-    kernel: dict[str, Any] | None
+    kernel: dict[str, Any]  # empty for models without one
     model: dict[str, Any]
     optimizer: Optimizer
     scheduler: Scheduler = Field(discriminator="name")
@@ -144,7 +144,7 @@ class Config(Strict):
         except ValidationError as error:
             raise UserError(_explain(error, composed)) from None
         for name in ("task", "kernel", "model"):
-            if (node := getattr(config, name)) is not None:
+            if node := getattr(config, name):
                 check_target(name, node)
         paths = {
             key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")

@@ -59,10 +59,10 @@ def make_task(config: Config) -> Task:
     return factory(config.task)()
 
 
-def make_model(spec: TaskSpec, model: dict, kernel: dict | None) -> Classifier:
+def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
     """The classifier of a task. Raises UserError for impossible combinations of options."""
-    kernel_factory = None if kernel is None else factory(kernel)
-    if kernel is not None and "length" in kernel and kernel["length"] is None:
+    kernel_factory = factory(kernel) if kernel else None
+    if kernel_factory and "length" in kernel and kernel["length"] is None:
         kernel_factory = partial(kernel_factory, length=spec.max_length)
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(kernel_factory, **sizes), model["pooling"])
