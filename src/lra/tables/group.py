@@ -1,4 +1,4 @@
-"""Any records as a table, grouped by the values of config keys: what a sweep leaves behind, without a study."""
+"""Any records as a table, grouped by the values of config keys: what a sweep leaves, without a study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MISSING = object()
 
 
 def group(records: list[RunRecord], keys: list[str]) -> Document:
-    """One line for each combination of values; other changes, other recipes and cut runs have their own lines.
+    """One line for each combination of values; other changes, recipes and cut runs have their own lines.
 
     Records without all of the keys are left out, and counted. Raises UserError for a key that no record has.
     """
@@ -30,13 +30,16 @@ def group(records: list[RunRecord], keys: list[str]) -> Document:
     groups: dict[tuple, list[RunRecord]] = {}
     for record in chosen:
         groups.setdefault(_key(record, keys), []).append(record)
-    grid = Grid(["Experiment", *keys, "Also changed", "Ours", "Seeds"], [])
+    also_changed = any(also for _, _, also, *_ in groups)
+    names = [key.rpartition(".")[2] for key in keys]
+    titles = names if len(set(names)) == len(names) else keys
+    grid = Grid(["Experiment", *titles, *["Also changed"] * also_changed, "Ours", "Seeds"], [])
     notes = []
     for key in sorted(groups, key=str):
         cell, superseded = _cell(groups[key])
         notes += superseded
         experiment, _, also, *values = key
-        start = [Entry(t) for t in (experiment, *values, also)]
+        start = [Entry(t) for t in (experiment, *values, *[also] * also_changed)]
         counted = cell.complete + cell.partial + cell.failed
         if counted:
             seeds = ", ".join(str(r.identity.seed) for r in counted)

@@ -60,7 +60,7 @@ def latex(table: Table) -> str:
 
 
 def latex_document(doc: Document, name: str) -> str:
-    parts = [f"% {label}: {words}" for label, words in doc.header]
+    parts = [f"% {label}: {_escape(words)}" for label, words in doc.header]
     for i, grid in enumerate(doc.grids):
         caption = _escape(f"{doc.title}. {grid.title}" if grid.title else doc.title)
         parts += [

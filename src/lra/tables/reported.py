@@ -16,11 +16,12 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lra.config import ROOT
 from lra.errors import UserError, choose
 from lra.records.store import describe
-from lra.studies.schema import PROJECT, Average, Planned, Study
+from lra.studies.schema import Average, Planned, Study
 
-REPORTED_DIR = PROJECT / "results" / "reported"
+REPORTED_DIR = ROOT / "results" / "reported"
 
 Evidence = Literal["read", "second_hand", "unverified"]
 _PRINTED = re.compile(r"(?P<mean>\d+(\.\d+)?)( \((?P<std>\d+(\.\d+)?)\))?")
@@ -192,7 +193,7 @@ def _row(study: Study, row, reported_dir: Path) -> tuple[ReportedFile, ReportedT
 
 
 def _merge(*levels: Origin) -> Origin:
-    """Innermost last; its words win. A level that names another paper keeps only the protocol from outside."""
+    """Innermost last; its words win. Of what is outside a level with its own paper, the protocol stays."""
     said: dict[str, str] = {}
     for level in levels:
         if level.paper is not None:
