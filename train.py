@@ -14,14 +14,15 @@ def main() -> None:
     def train(cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
 
-        from lra.training.run import run
-
         chosen = HydraConfig.get()
-        record = run(
-            OmegaConf.to_container(cfg, resolve=True),
-            experiment=chosen.runtime.choices.get("experiment"),
-            overrides=list(chosen.overrides.task),
-        )
+        with explain_errors():
+            from lra.training.run import run
+
+            record = run(
+                OmegaConf.to_container(cfg, resolve=True),
+                experiment=chosen.runtime.choices.get("experiment"),
+                overrides=list(chosen.overrides.task),
+            )
         return record.metrics.best_val.value if record.metrics.best_val else None
 
     train()

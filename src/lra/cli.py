@@ -11,14 +11,16 @@ from contextlib import contextmanager
 
 from lra.errors import UserError
 
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra is to raise its errors, not to print them
+
 
 @contextmanager
 def explain_errors() -> Iterator[None]:
     """Print errors of the user's making as a message and exit with 2. HYDRA_FULL_ERROR=1 shows tracebacks."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if TRACEBACKS:
         yield
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # make Hydra raise instead of print
     try:
         yield
     except Exception as error:

@@ -70,6 +70,7 @@ class Budget(Strict):
     kind: BudgetKind
     epochs: int | None = Field(gt=0)
     train_samples: int | None = Field(gt=0)
+    train_length: int | None = Field(gt=0)  # only training samples of at most so many positions
     val_samples: int | None = Field(gt=0)
     test_samples: int | None = Field(gt=0)
     batch_size: int | None = Field(gt=0)
@@ -85,7 +86,9 @@ class Budget(Strict):
             )
         if self.kind == "reduced" and not cuts:
             fields = ", ".join(f"budget.{name}" for name in type(self).model_fields if name != "kind")
-            raise ValueError(f"budget=reduced needs at least one cut, such as budget.epochs=5; fields: {fields}")
+            raise ValueError(
+                f"budget=reduced needs at least one cut, such as budget.epochs=5; fields: {fields}"
+            )
         return self
 
 
@@ -125,7 +128,9 @@ class Config(Strict):
         for name in ("task", "kernel", "model"):
             if (node := getattr(config, name)) is not None:
                 check_target(name, node)
-        paths = {key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")}
+        paths = {
+            key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")
+        }
         return config.model_copy(update=paths)
 
     def identity(self) -> dict[str, Any]:
@@ -144,10 +149,16 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     """Compose `configs/train.yaml` with overrides, as the command line does, into plain containers."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return OmegaConf.to_container(hydra_compose("train", list(overrides)), resolve=True)
+    running = GlobalHydra.instance()  # a run of train.py is inside Hydra already
+    outer, running.hydra = running.hydra, None
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return OmegaConf.to_container(hydra_compose("train", list(overrides)), resolve=True)
+    finally:
+        running.hydra = outer
 
 
 def experiments() -> list[str]:
@@ -185,7 +196,9 @@ def target(node: Mapping[str, Any]) -> type:
     try:
         return get_class(node["_target_"])
     except KeyError:
-        raise UserError(f"A task, kernel or model needs a _target_, but this has none: {dict(node)}.") from None
+        raise UserError(
+            f"A task, kernel or model needs a _target_, but this has none: {dict(node)}."
+        ) from None
     except (ImportError, ValueError) as error:
         raise UserError(f"_target_: {node['_target_']} cannot be imported: {error}") from error
 

@@ -13,9 +13,10 @@ from lra.data.spec import Batch
 
 
 class BatchDataset(Protocol):
-    """A split: its size, its targets, and a batch for an array of row numbers."""
+    """A split: its size, the target and the length of every row, and a batch for an array of row numbers."""
 
     y: np.ndarray
+    lengths: np.ndarray
 
     def __len__(self) -> int: ...
 
@@ -30,6 +31,10 @@ class TokenSequences(Dataset):
 
     def __init__(self, tokens: np.ndarray, offsets: np.ndarray, y: np.ndarray, pad: int = 0) -> None:
         self.tokens, self.offsets, self.y, self.pad = tokens, np.asarray(offsets), np.asarray(y), pad
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -68,22 +73,25 @@ class BatchSampler:
 
 
 def loader(dataset: BatchDataset, sampler: BatchSampler) -> DataLoader:
-    """A DataLoader whose items are the dataset's batches."""
-    return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_identity)
+    """A DataLoader whose items are the dataset's batches. It leaves the global random numbers alone."""
+    own = torch.Generator()  # or each pass would draw from those that dropout uses
+    return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
 
 
-def subset(dataset: BatchDataset, size: int | None, seed: int) -> BatchDataset:
-    """The dataset, or a random sample of `size` rows of it, the same for the same seed."""
-    if size is None or size >= len(dataset):
+def subset(dataset: BatchDataset, size: int, seed: int, longest: int | None = None) -> BatchDataset:
+    """A random sample of `size` rows of at most `longest` positions, the same for the same seed."""
+    rows = np.arange(len(dataset)) if longest is None else np.flatnonzero(dataset.lengths <= longest)
+    if size == len(dataset):
         return dataset
-    rows = np.random.default_rng(seed).choice(len(dataset), size, replace=False)
-    return _Subset(dataset, np.sort(rows))
+    return Subset(dataset, np.sort(np.random.default_rng(seed).choice(rows, size, replace=False)))
 
 
-class _Subset(Dataset):
+class Subset(Dataset):
+    """Some rows of a dataset."""
+
     def __init__(self, dataset: BatchDataset, rows: np.ndarray) -> None:
         self.dataset, self.rows = dataset, rows
-        self.y = dataset.y[rows]
+        self.y, self.lengths = dataset.y[rows], dataset.lengths[rows]
 
     def __len__(self) -> int:
         return len(self.rows)

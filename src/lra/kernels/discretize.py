@@ -3,7 +3,7 @@
 The rules return log Ā in place of Ā, which keeps the precision of a small Δ A and is what the Vandermonde
 product needs. A, B (H, M) complex; Δ (H, 1), or (H, M) for a step size of each mode.
 
-`softmax_gain` and `softmax_kernel` are the third way, of DSS: each mode's powers are normalised over the length.
+`softmax_gain` and `softmax_kernel` are a third way, that of DSS: powers normalised over the length.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def softmax_gain(A: Tensor, log_A: Tensor, length: int) -> tuple[Tensor, Tensor]
 def softmax_kernel(A: Tensor, log_A: Tensor, weight: Tensor, length: int) -> Tensor:
     """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
 
-    Normalised over `length`, on which the values depend. The derivative is that of this formula; the published
-    code stops the gradient through the maximum of the growing modes, whose derivative it therefore misses.
+    Normalised over `length`, on which the values depend. The derivative is that of this formula; the
+    published code stops the gradient at the maximum of the growing modes and so has another one.
     """
     gain, growing = softmax_gain(A, log_A, length)
     coefficient = (weight * gain).to(weight.dtype)

@@ -1,5 +1,4 @@
-"""DSS: diagonal state spaces (Gupta et al., "Diagonal State Spaces are as Effective as Structured State Spaces",
-arXiv 2203.14343)."""
+"""DSS: "Diagonal State Spaces are as Effective as Structured State Spaces" (Gupta et al., arXiv 2203.14343)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,16 @@ from lra.config import ROOT
 from lra.records.schema import Code
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
-PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "numba", "scipy", "torchmetrics")
+PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "numba",
+    "scipy",
+    "torchmetrics",
+)
 
 
 def now() -> str:

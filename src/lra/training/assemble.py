@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 from torch.utils.data import DataLoader
 
@@ -16,6 +16,7 @@ from lra.data.datasets import BatchDataset, BatchSampler, loader, subset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared
 from lra.data.task import Progress, Task
+from lra.errors import UserError
 from lra.models.classifier import Classifier
 from lra.training.budget import Plan, make_plan
 from lra.training.module import SequenceModule
@@ -68,12 +69,23 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     """Prepare the data and build the model; the global seed must be set before."""
     task = make_task(config)
     make_model(task.spec, config.model, config.kernel)  # refuse what cannot be, before any data is prepared
-    pl.seed_everything(config.seed)
+    pl.seed_everything(config.seed, verbose=False)
     prepared = task.prepare(config.data_dir, progress)
-    counts = {split: len(task.dataset(prepared, split)) for split in SPLITS}
-    plan = make_plan(config, task.spec, counts)
-    sizes = {"train": plan.train_samples, "val": plan.val_samples, "test": plan.test_samples}
-    splits = {s: subset(task.dataset(prepared, s), sizes[s], SUBSET_SEED) for s in SPLITS}
+    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    longest = config.budget.train_length
+    counts = {split: len(data) for split, data in splits.items()}
+    short = counts["train"] if longest is None else int((splits["train"].lengths <= longest).sum())
+    if short == 0:
+        shortest = splits["train"].lengths.min()
+        raise UserError(
+            f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
+        )
+    plan = make_plan(config, task.spec, counts, short)
+    splits = {
+        "train": subset(splits["train"], plan.train_samples, SUBSET_SEED, longest),
+        "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
+        "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
+    }
     model = make_model(task.spec, plan.model, config.kernel)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
     return Assembled(task.spec, prepared, plan, splits, module)
@@ -96,7 +108,9 @@ def loggers(config: Config, run_dir: Path, name: str, run_id: str, restarts: int
     """CSV always, in a folder for each start; the configured logger as well."""
     made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(restarts))]
     if config.logger:
-        made.append(target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger)))
+        made.append(
+            target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger))
+        )
     return made
 
 
@@ -115,5 +129,6 @@ def make_trainer(
         log_every_n_steps=min(50, plan.steps_per_epoch),
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         use_distributed_sampler=False,
     )

@@ -28,8 +28,12 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
 
-def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int]) -> Plan:
-    """Apply `config.budget` to the recipe, given the number of samples of each prepared split."""
+def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) -> Plan:
+    """Apply `config.budget` to the recipe.
+
+    `counts` are the samples of each prepared split, `short` those of the training split that are not longer
+    than the budget's `train_length`.
+    """
     cut, reasons = config.budget, []
 
     def lower(what: str, recipe: int, limit: int | None) -> int:
@@ -39,7 +43,8 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int]) -> Plan:
         return limit
 
     epochs = lower("epochs", config.trainer.epochs, cut.epochs)
-    train = lower("training samples", counts["train"], cut.train_samples)
+    train = lower("training samples", counts["train"], min(short, cut.train_samples or short))
+    lower("positions a training sample", spec.max_length, cut.train_length)
     val = lower("validation samples", counts["val"], cut.val_samples)
     test = lower("test samples", counts["test"], cut.test_samples)
     batch = min(lower("samples a batch", config.trainer.batch_size, cut.batch_size), train)

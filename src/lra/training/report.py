@@ -54,11 +54,12 @@ def card(record: RunRecord, run_dir: str) -> Panel:
         for deviation in record.source.deviations:
             grid.add_row("deviation", deviation)
     sizes = " / ".join(f"{data.splits[s].used:,}".replace(",", " ") for s in ("train", "val", "test"))
-    grid.add_row("data", f"{data.task}, {data.variant} [{data.fingerprint}]: {sizes} train / val / test")
+    grid.add_row("data", f"{data.task}, {data.variant} ({data.fingerprint}): {sizes} train / val / test")
     grid.add_row("protocol", data.protocol.replace("_", " "))
     model = record.config["model"]
     grid.add_row(
-        "model", f"{model['layers']} layers, {model['features']} features, {record.parameters.total:,} parameters"
+        "model",
+        f"{model['layers']} layers, {model['features']} features, {record.parameters.total:,} parameters",
     )
     for group, size in record.parameters.groups.items():
         grid.add_row("", f"{size:,} at {group}")

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,23 @@ def run(
     config = Config.parse(composed)
     console = Console()
     _quiet()
-    name, run_id = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}", config.run_id()
+    name, run_id = (
+        experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}",
+        config.run_id(),
+    )
     run_dir = config.output_dir / name / run_id
     record_path = config.results_dir / "runs" / name / f"{run_id}.json"
     previous = store.load(record_path) if record_path.exists() else None
     if previous is not None and previous.status == "complete" and not config.force:
-        console.print(f"This run is finished ({_short(record_path)}); force=true runs it again.", soft_wrap=True)
+        console.print(
+            f"This run is finished ({_short(record_path)}); force=true runs it again.", soft_wrap=True
+        )
         console.print(closing(previous, config.results_dir))
         return previous
     with _exclusive(run_dir):
         if config.force:
-            shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+            for part in ("checkpoints", "logs"):
+                shutil.rmtree(run_dir / part, ignore_errors=True)
             previous = None
         with preparation(console) as progress:
             assembled = assemble(config, progress)
@@ -170,7 +177,9 @@ def _train(
         metrics.curve = [r for r in metrics.curve if r["step"] < row["step"]] + [row]
         better = max if spec.higher_is_better else min
         top = better(metrics.curve, key=lambda r: r[f"val_{spec.metric}"])
-        metrics.best_val = Best(value=top[f"val_{spec.metric}"], epoch=int(top["epoch"]), step=int(top["step"]))
+        metrics.best_val = Best(
+            value=top[f"val_{spec.metric}"], epoch=int(top["epoch"]), step=int(top["step"])
+        )
         store.write(record, config.results_dir)
 
     callbacks = [
@@ -243,16 +252,13 @@ def _curve_row(trainer: pl.Trainer, metric: str) -> dict[str, float]:
     }
 
 
-def _exclusive(run_dir: Path) -> FileLock:
-    """A lock on the run's folder. Raises UserError if another process holds it."""
+def _exclusive(run_dir: Path) -> AbstractContextManager:
+    """A lock on the run's folder, held. Raises UserError if another process holds it."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / "lock")
     try:
-        lock.acquire(timeout=0)
+        return FileLock(run_dir / "lock").acquire(timeout=0)
     except Timeout:
         raise UserError(f"This run is going on in another process (lock {run_dir / 'lock'}).") from None
-    lock.release()
-    return lock
 
 
 def _short(path: Path) -> str:
@@ -265,3 +271,4 @@ def _quiet() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty.")
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")

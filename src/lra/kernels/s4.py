@@ -1,0 +1,168 @@
+"""S4: structured state spaces with a diagonal plus low rank state matrix (Gu et al., arXiv 2111.00396), in the
+form A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXiv 2206.12037)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lra.errors import UserError, choose
+from lra.kernels import inits
+from lra.kernels.base import Kernel, Rule
+from lra.kernels.hippo import MEASURES, clamped_input, normal_plus_low_rank
+from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.ops import dplr
+from lra.ops.precision import as_complex, as_pair
+
+
+class DPLRSystem(NamedTuple):
+    """The bilinear recurrence x_t = Ā x_{t−1} + B̄ u_t, y_t = 2 Re(C x_t), applied in O(N): with F the resolvent
+    (I − Δ/2 A)⁻¹ and b = Δ/2 B it is x_t = 2 F(x_{t−1} + b u_t) − x_{t−1}."""
+
+    resolvent: dplr.Resolvent
+    half_input: Tensor
+    C: Tensor
+
+
+class S4(Kernel):
+    """N/2 complex modes a feature, kept as conjugate pairs, coupled by a low-rank P and discretized bilinearly.
+
+    Parameters, all real: log_dt (H,), A_real and A_imag (S, N/2), P (R, S, N/2, 2), B (S, N/2, 2),
+    C (C, H, N/2, 2), with Λ = −exp(A_real) − i A_imag. Feature h uses set h mod S.
+
+    With c_parameter 'truncated', C holds C (I − Ā^T) for the fixed length T, as in the published code: it is
+    converted at construction and belongs to that length. The kernel at rate r is then that of the truncation at
+    round(T / r), which resamples the system only approximately; with 'plain' it does so exactly.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        channels: int = 1,
+        *,
+        state_size: int = 64,
+        init: str | Sequence[str] = "legs",
+        rank: int | None = None,
+        c_parameter: str = "plain",
+        length: int | None = None,
+        C_init: str = "code",
+        dt_min: float = 0.001,
+        dt_max: float = 0.1,
+        n_ssm: int | None = None,
+        lr: Rates | None = None,
+    ) -> None:
+        """`init` is one measure or several, shared out over the sets; `rank` None is the least they need.
+
+        Rows of P beyond a measure's own rank start at zero. `length` is the T of c_parameter 'truncated'.
+        `lr` gives A (and P), B and dt their learning rates: None is the optimiser's own, 0 freezes.
+        Raises UserError for unknown names and for combinations that make no sense.
+        """
+        super().__init__()
+        self.features, self.channels = features, channels
+        self.lr = learning_rates(lr, ("A", "B", "dt"))
+        self.truncation = _truncation(c_parameter, length)
+
+        names = inits.as_names(init)
+        sets = inits.count_sets(n_ssm, features, names)
+        for name in names:
+            choose("The init of S4", name, MEASURES)
+        forms = [normal_plus_low_rank(name, state_size) for name in names]
+        rows = sets // len(names)  # the first rows get the first init, and so on
+        real, imag = inits.floor_parts(torch.stack([form.eigenvalues for form in forms]))
+        P = torch.stack(_padded([form.P for form in forms], rank), dim=1)
+        B = torch.stack([clamped_input(form.B) for form in forms])
+        C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
+
+        self.log_dt = parameter(inits.log_step_sizes(features, dt_min, dt_max), self.lr["dt"])
+        self.A_real = parameter(real.log().repeat_interleave(rows, dim=0), self.lr["A"])
+        self.A_imag = parameter(imag.repeat_interleave(rows, dim=0), self.lr["A"])
+        self.P = parameter(as_pair(P.repeat_interleave(rows, dim=1)), self.lr["A"])
+        self.B = parameter(as_pair(B.repeat_interleave(rows, dim=0)), self.lr["B"])
+        self.C = parameter(as_pair(C))
+        if self.truncation is not None:
+            self.register_buffer("truncation_length", torch.tensor(self.truncation))
+            with torch.no_grad():
+                A, P, _, C, dt = self.continuous()
+                self.C.copy_(as_pair(dplr.truncated_output(A, P, C, dt, self.truncation)))
+
+    def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Λ (H, M), P (R, H, M), B (H, M), C (C, H, M) and dt (H, 1); all but C in double precision."""
+        eigenvalues = torch.complex(-self.A_real.double().exp(), -self.A_imag.double())
+        repeats = self.features // len(eigenvalues)
+        P, B = as_complex(self.P.double()), as_complex(self.B.double())
+        dt = self.log_dt.double().exp().unsqueeze(1)
+        return (
+            eigenvalues.repeat(repeats, 1),
+            P.repeat(1, repeats, 1),
+            B.repeat(repeats, 1),
+            as_complex(self.C),
+            dt,
+        )
+
+    def forward(self, length: int, rate: float = 1.0) -> Tensor:
+        A, P, B, C, dt = self.continuous()
+        return dplr.dplr_kernel(A, P, B, C, dt * rate, length, self._truncation_at(rate))
+
+    def _truncation_at(self, rate: float) -> int | None:
+        return None if self.truncation is None else round(self.truncation / rate)
+
+    def optimizer_rules(self) -> dict[str, Rule]:
+        """A, P, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
+        return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "P": "A", "B": "B"}, self.lr)
+
+    def discretize(self, rate: float = 1.0) -> DPLRSystem:
+        A, P, B, C, dt = self.continuous()
+        dt = dt * rate
+        if self.truncation is not None:
+            C = dplr.untruncated_output(A, P, C, dt, self._truncation_at(rate))
+        inverse = dplr.resolvent(A, P, dt)
+        inverse = dplr.Resolvent(*(x.to(C.dtype) for x in inverse[:2]), inverse.gain.to(C.real.dtype))
+        return DPLRSystem(inverse, (dt / 2 * B).to(C.dtype), C)
+
+    def initial_state(self, batch: int) -> Tensor:
+        return as_complex(self.C).new_zeros(batch, self.features, self.C.shape[2])
+
+    def step(self, u: Tensor, state: Tensor, system: DPLRSystem) -> tuple[Tensor, Tensor]:
+        state = 2 * system.resolvent(state + system.half_input * u.unsqueeze(-1)) - state
+        return 2 * torch.einsum("chm,bhm->bch", system.C, state).real, state
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        """A truncated C belongs to one length: refuse a checkpoint of another."""
+        stored = state_dict.get(f"{prefix}truncation_length")
+        stored = None if stored is None else int(stored)
+        if stored != self.truncation:
+            raise UserError(
+                f"The checkpoint's C is {_described(stored)}, and this kernel's is {_described(self.truncation)}. "
+                "Set kernel.c_parameter and kernel.length to the checkpoint's."
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _truncation(c_parameter: str, length: int | None) -> int | None:
+    """The length T for which C is truncated, or None."""
+    if choose("c_parameter", c_parameter, ("plain", "truncated")) == "plain":
+        return None
+    if length is None or length < 1:
+        raise UserError(
+            f"c_parameter is 'truncated' and length is {length}; the parameter C (I − Ā^T) needs its length T. "
+            "Set kernel.length to the longest sequence of the task, or use c_parameter: plain."
+        )
+    return length
+
+
+def _padded(factors: list[Tensor], rank: int | None) -> list[Tensor]:
+    """Low-rank factors (r, M) with zero rows up to `rank`, or up to the largest rank among them."""
+    needed = max(len(P) for P in factors)
+    rank = needed if rank is None else rank
+    if rank < needed:
+        raise UserError(
+            f"rank is {rank}, and the init has a low-rank part of rank {needed}. Use {needed} or more."
+        )
+    return [torch.cat([P, P.new_zeros(rank - len(P), P.shape[1])]) for P in factors]
+
+
+def _described(truncation: int | None) -> str:
+    return "plain" if truncation is None else f"truncated at length {truncation}"

@@ -1,0 +1,53 @@
+"""Shared fixtures: two threads, no network, a toy configuration."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lra.config import compose
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: Any) -> None:
+        if self.family == socket.AF_UNIX or str(address[0]) in ("127.0.0.1", "::1", "localhost"):
+            return connect(self, address)
+        raise AssertionError(f"a test tried to reach {address}")
+
+    connect = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> dict[str, Any]:
+    """A composed configuration that trains a small S4D on the toy task in seconds."""
+    composed = compose(
+        [
+            "model.layers=1",
+            "model.features=8",
+            "model.norm=layer",
+            "kernel.state_size=4",
+            "optimizer.weight_decay=0.01",
+            "scheduler.warmup_steps=2",
+            "scheduler.total_steps=24",
+            "trainer.epochs=4",
+            "trainer.batch_size=16",
+            "trainer.accelerator=cpu",
+            f"data_dir={tmp_path}/data",
+            f"output_dir={tmp_path}/outputs",
+            f"results_dir={tmp_path}/results",
+        ]
+    )
+    composed["task"] = {"_target_": "toy.Toy", "max_length": 12}
+    return composed

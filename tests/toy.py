@@ -1,0 +1,41 @@
+"""A tiny task for tests of the training code: the class is the first of a sequence of four letters."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lra.data.datasets import TokenSequences
+from lra.data.spec import TaskSpec
+from lra.data.storage import Prepared, Store, Writer
+from lra.data.task import Progress, Task
+
+SPLITS = {"train": 96, "val": 32, "test": 48}
+
+
+class Toy(Task):
+    """Sequences of 5 to `max_length` letters; the answer is the first letter."""
+
+    def __init__(self, *, max_length: int = 12) -> None:
+        self.max_length = max_length
+
+    @property
+    def spec(self) -> TaskSpec:
+        return TaskSpec("toy", "tokens", 5, self.max_length, 4, SPLITS)
+
+    def store(self, data_dir: Path) -> Store:
+        return Store(data_dir, "toy", 1, "standin", {"max_length": self.max_length})
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        rng = np.random.default_rng(0)
+        for split, size in SPLITS.items():
+            lengths = rng.integers(5, self.max_length + 1, size)
+            tokens = rng.integers(1, 5, lengths.sum()).astype(np.uint8)
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            writer.save(f"{split}_tokens", tokens)
+            writer.save(f"{split}_offsets", offsets)
+            writer.save(f"{split}_y", tokens[offsets[:-1]] - 1)
+            writer.counts[split] = size
+            progress("toy", size, size)
+
+    def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
+        return TokenSequences(*(prepared.array(f"{split}_{p}") for p in ("tokens", "offsets", "y")))

@@ -1,0 +1,163 @@
+"""Runs from configuration to record: learning, determinism, resuming, failing."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from lra.errors import UserError
+from lra.records import store
+from lra.training import run as run_module
+from lra.training.run import run
+
+
+def final_weights(composed: dict[str, Any]) -> dict[str, torch.Tensor]:
+    (path,) = Path(composed["output_dir"]).rglob("last.ckpt")
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def in_folder(composed: dict[str, Any], name: str) -> dict[str, Any]:
+    moved = copy.deepcopy(composed)
+    for key in ("output_dir", "results_dir"):
+        moved[key] = f"{composed[key]}-{name}"
+    return moved
+
+
+def plateau(composed: dict[str, Any]) -> dict[str, Any]:
+    return composed | {"scheduler": {"name": "plateau", "factor": 0.5, "patience": 0}}
+
+
+class Stop(Callback):
+    """Raises in the middle of an epoch, once."""
+
+    def __init__(self, epoch: int, error: BaseException) -> None:
+        self.epoch, self.error = epoch, error
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.current_epoch == self.epoch and trainer.global_step % 6 == 3:
+            raise self.error
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, callback: Callback) -> None:
+    make = run_module.make_trainer
+
+    def wrapped(config: Any, plan: Any, run_dir: Any, callbacks: list, logger: Any) -> Any:
+        return make(config, plan, run_dir, [callback, *callbacks], logger)
+
+    monkeypatch.setattr(run_module, "make_trainer", wrapped)
+
+
+def test_learns_and_records(toy):
+    toy["trainer"]["epochs"] = 12
+    toy["scheduler"]["total_steps"] = 72
+    toy["model"] |= {"features": 32, "layers": 2, "norm": "batch"}
+    toy["kernel"]["state_size"] = 16
+    record = run(toy)
+    curve = record.metrics.curve
+    assert curve[-1]["train_loss"] < 0.7 * curve[0]["train_loss"]
+    assert record.metrics.test.value > record.metrics.chance + 0.2
+    assert record.status == "complete"
+    assert record.selection.n_test_evaluations == 1
+    assert record.budget.done_steps == record.budget.planned_steps == 72
+    assert record.metrics.best_val.value == max(row["val_accuracy"] for row in curve)
+    assert record.data.variant == "standin"
+    assert store.load(store.path(record, Path(toy["results_dir"]))) == record
+
+
+def test_same_seed_same_result_and_other_seed_another(toy):
+    first = run(in_folder(toy, "a"))
+    again = run(in_folder(toy, "b"))
+    assert first.metrics == again.metrics
+    assert first.run_id == again.run_id
+    toy["seed"] = 1
+    other = run(in_folder(toy, "c"))
+    assert other.run_id != first.run_id
+    assert other.metrics.curve != first.metrics.curve
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule):
+    toy["model"]["dropout"] = 0.2  # its random numbers must continue too
+    if schedule == "plateau":
+        toy = plateau(toy)
+    whole = run(in_folder(toy, "whole"))
+    with monkeypatch.context() as patch:
+        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
+        with pytest.raises(SystemExit):
+            run(toy)
+    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    interrupted = store.load(path)
+    assert interrupted.status == "interrupted"
+    assert [row["epoch"] for row in interrupted.metrics.curve] == [1, 2]
+
+    resumed = run(toy)
+    assert resumed.metrics.curve == whole.metrics.curve
+    assert resumed.metrics == whole.metrics
+    assert resumed.compute.restarts == 1
+    expected, found = final_weights(in_folder(toy, "whole")), final_weights(toy)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
+    first = run(toy)
+    monkeypatch.setattr(run_module, "_train", lambda *_: pytest.fail("trained again"))
+    assert run(toy) == first
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_force_runs_again(toy):
+    first = run(toy)
+    again = run(toy | {"force": True})
+    assert again.metrics == first.metrics
+    assert again.compute.restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("no memory left"), "out of memory at step"),
+        (ZeroDivisionError("one over nothing"), "ZeroDivisionError: one over nothing"),
+    ],
+)
+def test_failure_is_recorded(toy, monkeypatch, error, reason):
+    stopping(monkeypatch, Stop(epoch=0, error=error))
+    with pytest.raises((UserError, ZeroDivisionError)):
+        run(toy)
+    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    record = store.load(path)
+    assert record.status == "failed"
+    assert reason in record.status_reason
+
+
+def test_nan_stops_the_run_with_its_step(toy):
+    toy["optimizer"]["lr"] = 1e30
+    with pytest.raises(UserError, match=r"diverged: loss is (nan|inf) at step"):
+        run(toy)
+    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    assert store.load(path).status == "failed"
+
+
+def test_two_processes_do_not_share_a_run(toy):
+    from filelock import FileLock
+
+    from lra.config import Config
+
+    folder = Path(toy["output_dir"]) / "custom/toy" / Config.parse(toy).run_id()
+    folder.mkdir(parents=True)
+    with FileLock(folder / "lock"), pytest.raises(UserError, match="going on in another process"):
+        run(toy)
+
+
+def test_overfits_one_batch(toy):
+    toy["budget"] |= {"kind": "reduced", "train_samples": 16}
+    toy["trainer"] |= {"epochs": 100}
+    toy["model"] |= {"features": 32, "layers": 2, "norm": "batch"}
+    toy["kernel"]["state_size"] = 16
+    toy["scheduler"] |= {"warmup_steps": 5, "total_steps": 600}
+    record = run(toy)
+    assert record.metrics.curve[-1]["train_loss"] < 0.05
+    assert record.budget.reasons == ["16 of 96 training samples"]
