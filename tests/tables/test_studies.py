@@ -1,10 +1,13 @@
 import copy
+from functools import cache
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from lra.config import compose, experiments, flat
 from lra.errors import UserError
-from lra.studies.schema import Study, load_studies, load_study, study_names
+from lra.studies.schema import STUDIES_DIR, Study, load_studies, load_study, study_names
 
 PAPER_TABLES = {
     "s4d-lra",
@@ -98,6 +101,44 @@ def test_invalid_studies(spoil, words):
     spoil(content)
     with pytest.raises(ValidationError, match=words):
         Study.model_validate(content)
+
+
+RECIPES = [
+    pytest.param(
+        study, planned.experiment, planned.row, id=f"{study.name}-{planned.row.key}-{planned.column.key}"
+    )
+    for study in load_studies()
+    for planned in study.cells()
+    if planned.experiment in experiments() and planned.row.changes
+]
+
+
+@pytest.mark.parametrize(("study", "experiment", "row"), RECIPES)
+def test_changes_are_changes_of_the_recipe(study, experiment, row):
+    """A cell whose changes equal the recipe's own values, or name no key, could never be filled."""
+    recipe = composed(experiment)
+    assert {k: v for k, v in row.changes.items() if recipe.get(k, v) == v} == {}
+
+
+AXES = [
+    pytest.param(p.experiment, axis, id=f"{study.name}-{p.experiment}-{axis['key']}")
+    for study in load_studies()
+    for axis in yaml.safe_load((STUDIES_DIR / f"{study.name}.yaml").read_text())
+    .get("grid", {})
+    .get("axes", [])
+    for p in study.cells()
+    if not p.changes and p.experiment in experiments()
+]
+
+
+@pytest.mark.parametrize(("experiment", "axis"), AXES)
+def test_a_grid_knows_the_recipes_values(experiment, axis):
+    assert composed(experiment)[axis["key"]] == axis["recipe"]
+
+
+@cache
+def composed(experiment):
+    return flat(compose([f"experiment={experiment}"]))
 
 
 def test_unknown_study_has_near_matches():

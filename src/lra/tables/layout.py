@@ -13,6 +13,9 @@ from lra.tables.select import Cell, Table, reasons_apart
 Style = Literal["", "bold", "italic", "good", "bad"]
 
 
+_VERDICT_STYLE: dict[str, Style] = {"match": "good", "below": "bad", "worse": "bad"}
+
+
 class Entry(NamedTuple):
     text: str
     style: Style = ""
@@ -151,11 +154,8 @@ def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
 
 def difference(cell: Cell) -> Entry:
     comparison = cell.comparison
-    if comparison.verdict == "match":
-        style = "good"
-    else:
-        style = "bad" if comparison.verdict in ("below", "worse") else ""
-    return Entry(text.difference(comparison, cell.planned.column.metric), style)
+    words = text.difference(comparison, cell.planned.column.metric)
+    return Entry(words, _VERDICT_STYLE.get(comparison.verdict, ""))
 
 
 def _best(table: Table) -> list[Cell]:
