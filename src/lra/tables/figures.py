@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lra.config import CONFIG_DIR, compose, factory
 from lra.records.schema import RunRecord
 from lra.tables.select import PAPER_DATA, Cell, Table
 from lra.tables.statistics import scale
@@ -133,6 +134,22 @@ def against_compute(records: Iterable[RunRecord]) -> str | None:
                 axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=task)
             axes.set(xscale="log", xlabel="hours of wall-clock time", ylabel=f"test {_unit(runs[0])}")
             axes.legend()
+        return svg(figure)
+
+
+def kernels(length: int = 512, features: int = 4) -> str:
+    """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
+    import torch
+
+    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml"))
+    with matplotlib.rc_context(_SETTINGS), torch.random.fork_rng(devices=[]), torch.no_grad():
+        figure, panels = _panels(len(names))
+        for axes, name in zip(panels, names, strict=True):
+            torch.manual_seed(0)
+            kernel = factory(compose([f"kernel={name}"])["kernel"])(features, 1)
+            for line, colour in zip(kernel(length)[0], COLOURS, strict=False):
+                axes.plot(line / line.abs().max(), color=colour, linewidth=1)
+            axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
         return svg(figure)
 
 

@@ -29,6 +29,7 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
         records=[_record(r) for r in records],
         problems=problems,
         compute=figures.against_compute(records),
+        kernels=figures.kernels(),
     )
 
 
