@@ -6,9 +6,11 @@ import io
 import pytest
 from rich.console import Console
 
+from lra.studies.schema import load_study
 from lra.tables import render
 from lra.tables.explain import explain
 from lra.tables.files import FORMATS
+from lra.tables.select import build
 
 
 def as_terminal(renderable, width=80):
@@ -79,3 +81,8 @@ def cells_of(markdown):
         titles = row[0] or titles
         row[0] = titles
     return rows
+
+
+def test_sizes_as_the_paper_prints_them():
+    table = build(load_study("s4d-sc35"), [])
+    assert "| S4D-LegS (306K) | paper |" in render.markdown(table)

@@ -10,7 +10,7 @@ import jinja2
 from lra.records.schema import RunRecord
 from lra.tables import figures, text
 from lra.tables.explain import explain
-from lra.tables.layout import difference, document
+from lra.tables.layout import difference, document, printed_title
 from lra.tables.select import AverageCell, Cell, Table
 from lra.tables.statistics import scale
 
@@ -39,7 +39,7 @@ def _study(table: Table) -> dict[str, Any]:
     doc = document(table)
     rows = [
         {
-            "title": row.title,
+            "title": printed_title(table, row),
             "cells": [_cell(table, table.cell(row, column)) for column in study.columns],
             "averages": [
                 _average(table.averages.get((row.key, a.key)), measured=row.experiment is not None)

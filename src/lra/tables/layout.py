@@ -94,18 +94,26 @@ def _printed(table: Table) -> Grid:
         averages = [table.averages.get((row.key, a.key)) for a in study.averages]
         printed = [Entry(text.paper_average(a)) for a in averages]
         paper_line = [Entry(text.paper(c.reported) if c else "") for c in cells] + printed
+        title = printed_title(table, row)
         if any(e.text for e in paper_line) or row.experiment is None:
-            grid.lines.append([Entry(row.title), Entry("paper"), *paper_line])
+            grid.lines.append([Entry(title), Entry("paper"), *paper_line])
         if row.experiment is None:
             continue
         own = [Entry(text.ours(c), "bold" if c in best else "") if c else Entry("") for c in cells]
         own += [Entry(text.average(a)) for a in averages]
-        named = bool(grid.lines) and grid.lines[-1][0].text == row.title
-        grid.lines.append([Entry("" if named else row.title), Entry("ours"), *own])
+        named = bool(grid.lines) and grid.lines[-1][0].text == title
+        grid.lines.append([Entry("" if named else title), Entry("ours"), *own])
         delta = [difference(c) if c else Entry("") for c in cells]
         if any(e.text for e in delta):
             grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
     return grid
+
+
+def printed_title(table: Table, row: Row) -> str:
+    """The row's title, with the number of parameters where the paper prints it: `S4D-LegS (306K)`."""
+    cells = (table.cell(row, column) for column in table.study.columns)
+    sizes = [c.reported.parameters for c in cells if c and c.reported and c.reported.parameters]
+    return f"{row.title} ({sizes[0]})" if sizes else row.title
 
 
 def _long(table: Table, rows: list[Row]) -> Grid:

@@ -117,10 +117,11 @@ class ReportedFile(Origin):
 
 
 class Reported(NamedTuple):
-    """A value and its full origin."""
+    """A value, its full origin, and the size of the model as the paper prints it."""
 
     value: Value
     origin: Origin
+    parameters: str | None
 
     @property
     def source(self) -> str:
@@ -166,7 +167,7 @@ def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_
     value, metric = row.values.get(planned.column.key), planned.column.metric
     if table.metric != metric:
         raise UserError(f"Study {study.name}: {planned.column.key} is {metric}, its table is {table.metric}")
-    return value and Reported(value, _merge(file, table, row, value))
+    return value and Reported(value, _merge(file, table, row, value), row.parameters)
 
 
 def reported_average(
