@@ -39,6 +39,7 @@ class BIDMC(PublishedTask):
 
     version = 1
     sources = ("download", "files", "standin")
+    needs = "a download of some hundred MB"
 
     def __init__(
         self,

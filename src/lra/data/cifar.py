@@ -42,6 +42,7 @@ class CIFAR10(PublishedTask):
 
     version = 1
     sources = ("download", "files", "standin")
+    needs = "a download of 170 MB"
 
     def __init__(
         self,

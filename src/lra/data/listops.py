@@ -38,6 +38,7 @@ class ListOps(PublishedTask):
 
     version = 1
     sources = ("generate", "download", "files", "standin")
+    needs = "nothing: generated in half a minute"
 
     def __init__(
         self,
@@ -89,6 +90,24 @@ class ListOps(PublishedTask):
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
         arrays = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
         return TokenSequences(*arrays, pad=PAD)
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Write `folder`/basic_{train,val,test}.tsv."""
+        from lra.data.generators.listops import to_official
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, name in OFFICIAL_NAMES.items():
+            tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
+            partial = folder / f".{name}.partial"
+            with open(partial, "w", newline="", encoding="ascii") as file:
+                rows = csv.writer(file, delimiter="\t")
+                rows.writerow(["Source", "Target"])
+                for i in range(len(y)):
+                    expression = tokens[offsets[i] : offsets[i + 1] - 1] - np.uint8(len(SPECIALS))
+                    rows.writerow([to_official(expression), int(y[i])])
+                    if (i + 1) % 1000 == 0:
+                        progress(f"writing {name}", i + 1, len(y))
+            partial.replace(folder / name)
 
     @property
     def _sizes(self) -> dict[str, int]:
@@ -171,22 +190,3 @@ def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray],
             if number % 1000 == 0:
                 progress(f"reading {path.name}", done, size)
     return expressions, np.array(values, np.uint8)
-
-
-def write_tsv(prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
-    """Write prepared ListOps in the official format: `folder`/basic_{train,val,test}.tsv."""
-    from lra.data.generators.listops import to_official
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, name in OFFICIAL_NAMES.items():
-        tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
-        partial = folder / f".{name}.partial"
-        with open(partial, "w", newline="", encoding="ascii") as file:
-            rows = csv.writer(file, delimiter="\t")
-            rows.writerow(["Source", "Target"])
-            for i in range(len(y)):
-                expression = tokens[offsets[i] : offsets[i + 1] - 1] - np.uint8(len(SPECIALS))
-                rows.writerow([to_official(expression), int(y[i])])
-                if (i + 1) % 1000 == 0:
-                    progress(f"writing {name}", i + 1, len(y))
-        partial.replace(folder / name)

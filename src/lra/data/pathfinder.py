@@ -19,7 +19,7 @@ from lra.data.sources import lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, files_sha256
-from lra.data.task import Progress, PublishedTask
+from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
@@ -41,6 +41,7 @@ class Pathfinder(PublishedTask):
 
     version = 1
     sources = ("generate", "download", "files", "standin")
+    needs = "nothing: generated in minutes"
     resumable = True
 
     def __init__(
@@ -87,6 +88,18 @@ class Pathfinder(PublishedTask):
     def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
         scale, shift = (2 / 255, -1.0) if self.centered else (1 / 255, 0.0)
         return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift)
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Generate the same images as PNG files with metadata, in `folder`/pathfinder<side>/<level>/."""
+        if self.source not in ("generate", "standin"):
+            raise UserError(f"task.source={self.source}: these images are in the official layout already.")
+        from lra.data.generators.pathfinder import preset
+        from lra.data.generators.pathfinder_layout import level_folder, write_official_layout
+
+        parameters = preset(self.resolution)
+        place = folder / level_folder(parameters)
+        done = partial(progress, "writing images", total=self._count)
+        write_official_layout(place, parameters, self.generator_seed, self._count, self.workers, done)
 
     @property
     def _count(self) -> int:

@@ -44,6 +44,7 @@ class Retrieval(CharacterTask):
 
     version = 1
     sources = ("download", "files", "standin")
+    needs = "a download of 8.2 GB"
 
     def __init__(self, *, max_length: int = 4000, source: str | None = None, path: str | None = None) -> None:
         super().__init__(source, path)

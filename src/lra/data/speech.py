@@ -67,6 +67,7 @@ class SpeechCommands(PublishedTask):
 
     version = 1
     sources = ("download", "files", "standin")
+    needs = "a download of 2.4 GB"
 
     def __init__(
         self,

@@ -14,8 +14,8 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Stripes, (N, 32, 32, 3) uint8: each of ten classes has its direction and width."""
     splits = {}
     place = np.mgrid[:32, :32] / 32
-    for split, n in SIZES.items():
-        rng = np.random.default_rng([0, n])
+    for stream, (split, n) in enumerate(SIZES.items()):
+        rng = np.random.default_rng([0, stream])
         y = rng.integers(0, 10, n)
         angle, frequency = np.pi * (y % 5) / 5, 2 + 3 * (y // 5)
         along = np.cos(angle)[:, None, None] * place[0] + np.sin(angle)[:, None, None] * place[1]
@@ -51,8 +51,8 @@ def reviews() -> dict[str, tuple[list[str], np.ndarray]]:
     ]
     telling = (["bad", "dull", "awful"], ["good", "moving", "superb"])
     splits = {}
-    for split, n in SIZES.items():
-        rng = np.random.default_rng([1, n])
+    for stream, (split, n) in enumerate(SIZES.items()):
+        rng = np.random.default_rng([1, stream])
         y = np.arange(n) % 2
         texts = []
         for label in y:
@@ -85,8 +85,8 @@ def clips(classes: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Noisy tones, (N, 16000) int16 at 16 kHz: each class has its pitch."""
     time = np.arange(16_000) / 16_000
     splits = {}
-    for split, n in {"train": 10 * classes, "val": 3 * classes, "test": 3 * classes}.items():
-        rng = np.random.default_rng([3, n])
+    for stream, (split, each) in enumerate({"train": 10, "val": 3, "test": 3}.items()):
+        rng, n = np.random.default_rng([3, stream]), each * classes
         y = np.arange(n) % classes
         tone = np.sin(2 * np.pi * (200 + 80 * y[:, None] * rng.uniform(0.98, 1.02, (n, 1))) * time)
         x = 8000 * tone * np.exp(-((time - 0.5) ** 2) / 0.05) + rng.normal(0, 50, (n, len(time)))

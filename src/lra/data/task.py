@@ -65,6 +65,7 @@ class PublishedTask(Task):
 
     version: ClassVar[int]  # of the code that makes the arrays
     sources: ClassVar[tuple[str, ...]]
+    needs: ClassVar[str]  # what the first source costs, for people
 
     def __init__(self, source: str | None, path: str | None) -> None:
         default = "files" if path is not None else self.sources[0]
@@ -89,6 +90,10 @@ class PublishedTask(Task):
     def raw(self, data_dir: Path) -> Path:
         """Where raw data are looked for and downloaded to."""
         return Path(data_dir) / "raw" if self.path is None else self.path
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Write the data in the official file layout. Raises UserError for tasks that cannot."""
+        raise UserError(f"{self.spec.name} has no generator, so there is no official layout to write.")
 
     def store(self, data_dir: Path) -> Store:
         variant, parameters = self.provenance(data_dir)

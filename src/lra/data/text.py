@@ -39,6 +39,7 @@ class Text(CharacterTask):
 
     version = 1
     sources = ("download", "files", "standin")
+    needs = "a download of 84 MB"
 
     def __init__(
         self,
