@@ -61,10 +61,10 @@ def test_a_grid_is_every_combination_less_the_recipes_own_values():
     study = load_study("s4d-ablation")
     assert len(study.rows) == 3 * 2 * 3 * 2
     changes = {row.title: row.changes for row in study.rows}
-    assert changes["LegS, ZOH, exp, B trained"] == {}
-    assert changes["Lin, bilinear, free, B fixed"] == {
+    assert changes["LegS, bilinear, exp, B trained"] == {}
+    assert changes["Lin, ZOH, free, B fixed"] == {
         "kernel.init": "lin",
-        "kernel.discretization": "bilinear",
+        "kernel.discretization": "zoh",
         "kernel.real_part": "none",
         "kernel.lr.B": 0.0,
     }

@@ -50,7 +50,7 @@ class SequenceModule(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: Batch, _: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, split: str) -> None:
