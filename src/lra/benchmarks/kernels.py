@@ -153,7 +153,7 @@ def _measure_peak(sender, make, name, length, features, state_size, threads) -> 
 
 
 def _high_water_mark() -> int:
-    """Most bytes this process ever held, by the Linux kernel's account (getrusage's includes the parent's)."""
+    """Most bytes this process ever held, as Linux counts them (getrusage includes its parent's)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
