@@ -13,7 +13,9 @@ TRAIN, TEST = 14, 6
 
 
 def write_ts(path: Path, x: np.ndarray, y: np.ndarray) -> None:
-    header = "#comment\n@problemName BIDMC32HR\n@timestamps false\n@univariate false\n@targetlabel true\n\n@data\n"
+    header = (
+        "#comment\n@problemName BIDMC32HR\n@timestamps false\n@univariate false\n@targetlabel true\n\n@data\n"
+    )
     rows = (
         ":".join([*(",".join(f"{v:.5f}" for v in channel) for channel in sample.T), f"{target:.4f}"])
         for sample, target in zip(x, y, strict=True)
@@ -25,7 +27,9 @@ def write_ts(path: Path, x: np.ndarray, y: np.ndarray) -> None:
 def samples() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     n = TRAIN + TEST
-    return rng.normal(size=(n, 4000, 2)).round(5).astype(np.float32), rng.normal(90, 5, n).round(4).astype(np.float32)
+    return rng.normal(size=(n, 4000, 2)).round(5).astype(np.float32), rng.normal(90, 5, n).round(4).astype(
+        np.float32
+    )
 
 
 @pytest.fixture
@@ -49,7 +53,13 @@ def test_samples_are_split_anew_and_not_normalised(folder: Path, tmp_path: Path,
         assert np.array_equal(batch.x.numpy(), x[rows])
         assert np.array_equal(batch.y.numpy(), y[rows])
     spec = task.spec
-    assert (spec.metric, spec.higher_is_better, spec.outputs, spec.inputs, spec.max_length) == ("rmse", False, 1, 2, 4000)
+    assert (spec.metric, spec.higher_is_better, spec.outputs, spec.inputs, spec.max_length) == (
+        "rmse",
+        False,
+        1,
+        2,
+        4000,
+    )
 
 
 def test_published_split_sizes() -> None:

@@ -33,7 +33,9 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 @pytest.fixture
 def npz(tmp_path: Path, images: dict) -> Path:
     path = tmp_path / "cifar.npz"
-    np.savez(path, **{f"{a}_{split}": v for split, pair in images.items() for a, v in zip("xy", pair, strict=True)})
+    np.savez(
+        path, **{f"{a}_{split}": v for split, pair in images.items() for a, v in zip("xy", pair, strict=True)}
+    )
     return path
 
 
@@ -52,7 +54,9 @@ def official(tmp_path: Path, images: dict, monkeypatch: pytest.MonkeyPatch) -> P
         return {"data": x.transpose(0, 3, 1, 2).reshape(len(x), -1), "labels": y.tolist()}
 
     x, y = images["train"]
-    lists = [write(f"data_batch_{i + 1}", batch(x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8])) for i in range(5)]
+    lists = [
+        write(f"data_batch_{i + 1}", batch(x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8])) for i in range(5)
+    ]
     cifar = torchvision.datasets.CIFAR10
     monkeypatch.setattr(cifar, "train_list", lists)
     monkeypatch.setattr(cifar, "test_list", [write("test_batch", batch(*images["test"]))])
@@ -126,9 +130,7 @@ def test_a_changed_official_file_is_refused(official: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "data").rglob("*.npy"))
 
 
-def test_download_is_torchvisions(
-    official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_is_torchvisions(official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network is away in tests: the server's answer and torchvision's download are stood in for."""
     raw = tmp_path / "data" / "raw"
     asked = []
@@ -153,7 +155,11 @@ def encoded(x: np.ndarray, kind: str) -> bytes:
 
 
 def parquet(path: Path, images: dict, **change: list) -> Path:
-    rows = [(s, i, int(y), encoded(x, "png")) for s, (xs, ys) in images.items() for i, (x, y) in enumerate(zip(xs, ys, strict=True))]
+    rows = [
+        (s, i, int(y), encoded(x, "png"))
+        for s, (xs, ys) in images.items()
+        for i, (x, y) in enumerate(zip(xs, ys, strict=True))
+    ]
     rows.reverse()  # the index says the order, not the file
     columns = dict(zip(("split", "index", "label", "png"), map(list, zip(*rows, strict=True)), strict=True))
     pq.write_table(pa.table(columns | change), path)

@@ -22,14 +22,19 @@ from lra.data.storage import Store
 folder = Path(sys.argv[1])
 store = Store(folder, "numbers", 1, "standin", {"n": 10})
 """
-SLOW = PREAMBLE + """
+SLOW = (
+    PREAMBLE
+    + """
 def build(writer):
     writer.save("first", np.arange(10))
     (folder / "building").touch()
     time.sleep(60)
 store.prepare(build)
 """
-COUNTED = PREAMBLE + """
+)
+COUNTED = (
+    PREAMBLE
+    + """
 def build(writer):
     with open(folder / "builds", "a") as file:
         file.write("x")
@@ -38,7 +43,10 @@ def build(writer):
 prepared = store.prepare(build)
 assert prepared.array("first").sum() == 45
 """
-FULL = PREAMBLE + """
+)
+FULL = (
+    PREAMBLE
+    + """
 import resource, signal
 from lra.errors import UserError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit is then an error, as on a full disk
@@ -54,6 +62,7 @@ try:
 except UserError as error:
     print(error)
 """
+)
 
 
 def store(folder: Path, **parameters: object) -> Store:
@@ -73,7 +82,9 @@ def run(code: str, *arguments: object) -> subprocess.Popen:
 
 def visible(folder: Path) -> list[str]:
     """What a reader could take for prepared data."""
-    return sorted(path.name for path in (folder / "numbers").iterdir() if path.name[0] != "." and path.is_dir())
+    return sorted(
+        path.name for path in (folder / "numbers").iterdir() if path.name[0] != "." and path.is_dir()
+    )
 
 
 def test_prepared_data_are_found_again(tmp_path: Path) -> None:

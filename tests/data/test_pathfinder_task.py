@@ -52,7 +52,12 @@ def rows_of(task: Pathfinder, prepared, images: np.ndarray, labels: np.ndarray) 
 
 def test_published_sizes() -> None:
     assert split_sizes(200_000) == {"train": 160_000, "val": 20_000, "test": 20_000}
-    for resolution, name in ((32, "pathfinder"), (64, "pathfinder64"), (128, "pathx"), (256, "pathfinder256")):
+    for resolution, name in (
+        (32, "pathfinder"),
+        (64, "pathfinder64"),
+        (128, "pathx"),
+        (256, "pathfinder256"),
+    ):
         spec = Pathfinder(resolution=resolution).spec
         assert (spec.name, spec.max_length, spec.inputs, spec.outputs) == (name, resolution**2, 1, 2)
     with pytest.raises(UserError, match=r"task\.resolution is 100; allowed: 32, 64, 128, 256"):

@@ -25,7 +25,9 @@ def archive() -> bytes:
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name in (*OFFICIAL_NAMES.values(), "../tsv_data/new_aan_pairs.train.tsv"):
             content = f"content of {name}".encode()
-            info = tarfile.TarInfo(f"lra_release/lra_release/listops-1000/{name}".replace("listops-1000/../", ""))
+            info = tarfile.TarInfo(
+                f"lra_release/lra_release/listops-1000/{name}".replace("listops-1000/../", "")
+            )
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return packed.getvalue()
@@ -58,7 +60,9 @@ def server() -> Iterator[str]:
     httpd.server_close()
 
 
-@pytest.mark.filterwarnings("default")  # pooch tells the hash of what it could not check; so does tqdm's monitor
+@pytest.mark.filterwarnings(
+    "default"
+)  # pooch tells the hash of what it could not check; so does tqdm's monitor
 def test_the_archive_is_fetched_and_one_folder_unpacked(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,10 +139,13 @@ def test_library_errors_become_one_message(tmp_path: Path, server: str) -> None:
 def test_broken_mirrors(tmp_path: Path) -> None:
     path = tmp_path / "broken"
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="cannot be read as parquet.*cut off"):
+    with pytest.raises(UserError, match=r"cannot be read as parquet.*cut off"):
         parquet_columns(path, ("split",))
     np.savez(tmp_path / "x.npz", x=np.arange(5))
-    with pytest.raises(UserError, match=r"has no y; it has x\. Expected: x, y"), npz_arrays(tmp_path / "x.npz", "xy"):
+    with (
+        pytest.raises(UserError, match=r"has no y; it has x\. Expected: x, y"),
+        npz_arrays(tmp_path / "x.npz", "xy"),
+    ):
         pass
     whole = (tmp_path / "x.npz").read_bytes()
     (tmp_path / "x.npz").write_bytes(whole[: len(whole) // 2])

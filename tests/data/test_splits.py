@@ -16,8 +16,10 @@ PLAIN_23 = (
 )
 # The same for arange(53), stratify=arange(53) % 4, with train_size=0.7 and 0.5.
 STRATIFIED_53 = (
-    [13, 17, 46, 3, 22, 29, 30, 27, 45, 43, 16, 39, 50, 2, 44, 37, 19, 4, 42, 24, 21, 40, 11, 1, 49, 6, 28, 36]
-    + [52, 26, 8, 35, 32, 23, 9, 7, 10],
+    [
+        *(13, 17, 46, 3, 22, 29, 30, 27, 45, 43, 16, 39, 50, 2, 44, 37, 19, 4, 42, 24, 21, 40, 11, 1, 49, 6),
+        *(28, 36, 52, 26, 8, 35, 32, 23, 9, 7, 10),
+    ],
     [5, 15, 31, 48, 41, 20, 34, 14],
     [38, 12, 0, 51, 47, 25, 18, 33],
 )
@@ -36,9 +38,12 @@ def test_random_split_is_that_of_torch() -> None:
 def test_cifar_validation_rows_are_the_published_ones() -> None:
     rows = random_split({"train": 45_000, "val": 5_000})
     assert len(rows["train"]) == 45_000
-    assert rows["val"][:3].tolist() == torch_split(
-        range(50_000), (45_000, 5_000), generator=torch.Generator().manual_seed(42)
-    )[1].indices[:3]
+    assert (
+        rows["val"][:3].tolist()
+        == torch_split(range(50_000), (45_000, 5_000), generator=torch.Generator().manual_seed(42))[
+            1
+        ].indices[:3]
+    )
 
 
 def test_plain_split_is_that_of_scikit_learn() -> None:
@@ -61,4 +66,8 @@ def test_every_row_is_in_one_part(n: int) -> None:
 def test_sizes_of_sc10() -> None:
     """34 975 clips, whatever their classes (papers: 70/15/15)."""
     parts = stratified_70_15_15(np.random.default_rng(0).integers(0, 10, 34_975))
-    assert {split: len(rows) for split, rows in parts.items()} == {"train": 24_482, "val": 5_246, "test": 5_247}
+    assert {split: len(rows) for split, rows in parts.items()} == {
+        "train": 24_482,
+        "val": 5_246,
+        "test": 5_247,
+    }

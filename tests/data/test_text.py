@@ -118,14 +118,19 @@ def official(monkeypatch: pytest.MonkeyPatch, rows: list[tuple]) -> None:
     """Take these reviews for the labelled ones, and Hugging Face for a library that delivers them."""
     import datasets
 
-    reviews = text._sorted({s: [(r[1], r[2]) for r in REVIEWS if r[0] == s] for s in ("train", "test")}, "test")
+    reviews = text._sorted(
+        {s: [(r[1], r[2]) for r in REVIEWS if r[0] == s] for s in ("train", "test")}, "test"
+    )
     monkeypatch.setattr(text, "CONTENT_SHA256", content_sha256(reviews))
     monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *a, **k: io.BytesIO())
 
     def load_dataset(name: str, revision: str, cache_dir: str) -> dict:
         assert (name, revision) == (text.REPOSITORY, text.REVISION)
         return {
-            split: {"label": [r[1] for r in rows if r[0] == split], "text": [r[2] for r in rows if r[0] == split]}
+            split: {
+                "label": [r[1] for r in rows if r[0] == split],
+                "text": [r[2] for r in rows if r[0] == split],
+            }
             for split in ("train", "test")
         }
 

@@ -208,6 +208,8 @@ def _rate(wave: np.ndarray, least: float, most: float) -> float:
     correlation = np.fft.irfft(spectrum * spectrum.conj())[: len(wave)] / np.arange(len(wave), 0, -1)
     first, last = int(60 * RATE / most), int(60 * RATE / least)
     inside = correlation[first : last + 1]
-    higher = (inside[1:-1] >= inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > 0.8 * inside.max())
+    higher = (
+        (inside[1:-1] >= inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > 0.8 * inside.max())
+    )
     peak = 1 + int(higher.argmax()) if higher.any() else int(inside.argmax())
     return 60 * RATE / (first + peak)
