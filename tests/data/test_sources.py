@@ -139,7 +139,7 @@ def test_library_errors_become_one_message(tmp_path: Path, server: str) -> None:
 def test_broken_mirrors(tmp_path: Path) -> None:
     path = tmp_path / "broken"
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="cannot be read as parquet.*cut off"):
+    with pytest.raises(UserError, match=r"cannot be read as parquet.*cut off"):
         parquet_columns(path, ("split",))
     np.savez(tmp_path / "x.npz", x=np.arange(5))
     with (
