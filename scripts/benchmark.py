@@ -64,7 +64,9 @@ def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
     device = torch.device(options.device)
     settings = [floor_setting(kernel, length) for kernel in ("s4d", "s4") for length in options.lengths]
     if not options.floor_only:
-        settings += [recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES]
+        settings += [
+            recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
+        ]
     return [compare(setting, options.repeats, device) for setting in settings]
 
 
@@ -96,7 +98,9 @@ def machine(device: str) -> dict[str, Any]:
 def table(what: str, rows: list[dict[str, Any]]) -> Table:
     """The rows, without nested values, in units for people."""
     shown = Table(title=what, box=None, pad_edge=False)
-    columns = [c for c in dict.fromkeys(k for row in rows for k in row) if not isinstance(rows[0].get(c), dict)]
+    columns = [
+        c for c in dict.fromkeys(k for row in rows for k in row) if not isinstance(rows[0].get(c), dict)
+    ]
     for column in columns:
         shown.add_column(column.replace("_bytes", ", MiB").replace("_seconds", ", s").replace("_", " "))
     for row in rows:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.reference_listops import OPERATORS, length, operators, parse, symbols, text, tree, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_listops import OPERATORS, length, operators, parse, symbols, text, tree, value
 from scipy import stats
 
 from lra.data.generators.listops import SYMBOLS, ListOpsParameters, collect, generate, to_official

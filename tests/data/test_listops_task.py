@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference_listops import parse, symbols, value
+from data.reference_listops import parse, symbols, value
 
 from lra.data import listops
 from lra.data.generators.listops import generate

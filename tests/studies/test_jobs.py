@@ -57,7 +57,7 @@ import sys
 sys.path[:0] = [{str(ROOT / "tests")!r}]
 from lra.config import Config, compose
 from lra.records import store
-from records.factory import make_record
+from factory import make_record
 config = Config.parse(compose(sys.argv[1:]))
 if config.seed == 1:
     sys.exit("no luck")

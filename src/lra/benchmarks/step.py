@@ -91,14 +91,18 @@ def step_function(setting: Setting, device: torch.device) -> Callable[[], None]:
 def straightforward() -> Iterator[None]:
     """Steps taken inside use the naive twins: whole Vandermonde matrices, Cauchy products, autograd's FFTs."""
     with (
-        mock.patch.object(s4d, "vandermonde", lambda c, a, length: vandermonde_naive(c, a.to(c.dtype), length)),
+        mock.patch.object(
+            s4d, "vandermonde", lambda c, a, length: vandermonde_naive(c, a.to(c.dtype), length)
+        ),
         mock.patch.object(dplr, "dplr_kernel", _generating_function),
         mock.patch.object(layer, "long_conv", plain_convolution),
     ):
         yield
 
 
-def _generating_function(A: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, truncation: int):
+def _generating_function(
+    A: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, truncation: int
+):
     if truncation != length:
         raise ValueError("the generating function is exact for its own length only")
     return dplr.dplr_kernel_generating(A, P, B, C, dt, length)
@@ -149,7 +153,11 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     future = kernel[half:] if block.layer.bidirectional else None
     tokens = setting.spec.kind == "tokens"
     shape = (rows, setting.length) if tokens else (rows, setting.length, setting.spec.inputs)
-    source = torch.randint(setting.spec.inputs, shape, device=device) if tokens else torch.randn(shape, device=device)
+    source = (
+        torch.randint(setting.spec.inputs, shape, device=device)
+        if tokens
+        else torch.randn(shape, device=device)
+    )
     parts: Mapping[str, tuple[Callable[[Tensor], Tensor], int]] = {
         "encoder": (lambda _: model.encoder(source), 1),
         "kernel": (lambda _: block.layer.kernel(setting.length), count),
