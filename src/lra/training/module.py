@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from lra.config import Cosine, Optimizer, Plateau
+from lra.config import Optimizer, Scheduler
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
@@ -21,7 +21,7 @@ from lra.training.optim import make_optimizer, make_scheduler
 class SequenceModule(pl.LightningModule):
     """Trains a classifier (cross entropy, accuracy) or a regression (squared error, RMSE)."""
 
-    def __init__(self, model: Classifier, optimizer: Optimizer, scheduler: Cosine | Plateau) -> None:
+    def __init__(self, model: Classifier, optimizer: Optimizer, scheduler: Scheduler) -> None:
         super().__init__()
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
@@ -50,7 +50,7 @@ class SequenceModule(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
 
-    def test_step(self, batch: Batch, _: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, split: str) -> None:

@@ -55,7 +55,8 @@ class PathfinderParameters:
         if self.size <= 4 * self.seed_distance:
             raise UserError(
                 f"Pathfinder targets start 2 · seed_distance = {2 * self.seed_distance} pixels or more from "
-                f"every border, which leaves no place in an image of {self.size}. Take a seed_distance below {self.size / 4:g}."
+                f"every border, which leaves no place in an image of {self.size}. Take a seed_distance below "
+                f"{self.size / 4:g}."
             )
 
     @property
