@@ -118,8 +118,8 @@ def test_missing_files_are_said_with_the_places(name: str, tmp_path: Path, no_ne
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"task\.source is 'downlod'.*Did you mean 'download'"):
         make_task("image", source="downlod")
-    with pytest.raises(UserError, match="does not exist"):
-        make_task("image", path=str(tmp_path / "nothing"))
+    with pytest.raises(UserError, match=r"not found\. Looked in:\n  .*nothing"):
+        make_task("image", path=str(tmp_path / "nothing")).prepare(tmp_path)
     with pytest.raises(UserError, match="reads no files"):
         make_task("image", source="standin", path=str(tmp_path))
     with pytest.raises(UserError, match="Did you mean 'pathx'"):
