@@ -56,6 +56,24 @@ class Plateau(Strict):
     patience: int = Field(ge=0)
 
 
+class MultiStep(Strict):
+    """Constant rate, multiplied by `factor` at each milestone; milestones are epochs, in a plan steps."""
+
+    name: Literal["multistep"]
+    factor: float = Field(gt=0, lt=1)
+    milestones: list[int] = Field(min_length=1)
+
+
+class InverseSqrt(Strict):
+    """Linear warm-up to lr / √warmup_steps, then lr / √step (the Transformers of Long Range Arena)."""
+
+    name: Literal["inverse_sqrt"]
+    warmup_steps: int = Field(gt=0)
+
+
+Scheduler = Cosine | Plateau | MultiStep | InverseSqrt
+
+
 class Trainer(Strict):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
@@ -114,10 +132,10 @@ class Config(Strict):
 
     seed: int = Field(ge=0, lt=2**32)
     task: dict[str, Any]
-    kernel: dict[str, Any] | None
+    kernel: dict[str, Any]  # empty for models without one
     model: dict[str, Any]
     optimizer: Optimizer
-    scheduler: Cosine | Plateau = Field(discriminator="name")
+    scheduler: Scheduler = Field(discriminator="name")
     trainer: Trainer
     budget: Budget
     source: Source | None
@@ -137,7 +155,7 @@ class Config(Strict):
         except ValidationError as error:
             raise UserError(_explain(error, composed)) from None
         for name in ("task", "kernel", "model"):
-            if (node := getattr(config, name)) is not None:
+            if node := getattr(config, name):
                 check_target(name, node)
         paths = {
             key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")
@@ -179,13 +197,18 @@ def experiments() -> list[str]:
 
 
 def changes(config: Config, experiment: str | None) -> dict[str, Any]:
-    """Dotted keys whose values differ from the recipe's own; seed and budget are not changes."""
+    """Dotted keys whose values differ from the recipe's own.
+
+    Not changes: the seed, the budget, and where the data is read from (the record's `data` says what it was).
+    """
     base = Config.parse(compose([f"experiment={experiment}"] if experiment else []))
     ours, recipe = flat(config.identity()), flat(base.identity())
     return {
         key: ours.get(key)
         for key in sorted(ours.keys() | recipe.keys())
-        if ours.get(key) != recipe.get(key) and key != "seed" and not key.startswith("budget.")
+        if ours.get(key) != recipe.get(key)
+        and key not in ("seed", "task.path", "task.source")
+        and not key.startswith("budget.")
     }
 
 

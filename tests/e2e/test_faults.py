@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from faulty import struck
 
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.training.checkpoint import is_whole, saved
 from lra.training.run import run
-
-from .faulty import struck
 
 STEPS = 24  # 4 epochs of 6
 
@@ -158,15 +157,15 @@ def test_file_size_limit(toy, whole, tmp_path):
 def test_disk_full(toy, whole, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("only root may mount a small disk")
     try:
         toy["output_dir"] = str(disk)
-        (disk / "filler").write_bytes(bytes(240_000))
-        assert struck(toy, "none", 0, tmp_path / "log") == 2
+        assert struck(toy, "fill", 9, tmp_path / "log", FILLER=f"{disk}/filler") == 2
         assert "No space left on device" in (tmp_path / "log").read_text()
         assert recorded(toy).status == "failed"
+        assert max(saved(folder(toy))) == 8
         assert all(is_whole(path) for path in saved(folder(toy)).values())
         (disk / "filler").unlink()
         assert_recovers(toy, whole)

@@ -22,7 +22,8 @@ PARAMETERS = {"log_dt": "inv_dt", "A_real": "A_real", "A_imag": "A_imag", "B": "
 
 
 def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
-    ours = ours.detach().reshape(expected.shape).to(expected.dtype)
+    ours, expected = ours.detach(), expected.detach()
+    ours = ours.reshape(expected.shape).to(expected.dtype)
     return float((ours - expected).norm() / expected.norm())
 
 

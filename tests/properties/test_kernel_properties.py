@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from scipy.signal import cont2discrete
 
 from lra.kernels import discretize
+from lra.kernels.dss import DSS
+from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
 from lra.ops.long_conv import long_conv
 
@@ -49,6 +51,36 @@ def test_s4d_convolution_is_its_recurrence(
         assert relative(unrolled(kernel, u, rate), long_conv(u, kernel(length, rate))) < 1e-4
         kernel, u = kernel.double(), u.double()
         assert relative(unrolled(kernel, u, rate), long_conv(u, kernel(length, rate))) < 1e-10
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    **SIZES,
+    init=st.sampled_from(["legs", "fout", "legt"]),
+    truncation=st.one_of(st.none(), st.integers(1, 300)),
+    rate=st.sampled_from([1.0, 2.0, 0.5]),
+)
+def test_s4_convolution_is_its_recurrence(features, channels, half, length, seed, init, truncation, rate):
+    torch.manual_seed(seed)
+    c_parameter = {"c_parameter": "truncated", "length": 2 * truncation} if truncation else {}
+    kernel = S4(features, channels, state_size=2 * half, init=init, **c_parameter)
+    u = torch.randn(2, features, length)
+    with torch.no_grad():
+        assert relative(unrolled(kernel, u, rate), long_conv(u, kernel(length, rate))) < 1e-4
+        kernel, u = kernel.double(), u.double()
+        assert relative(unrolled(kernel, u, rate), long_conv(u, kernel(length, rate))) < 1e-10
+
+
+@settings(deadline=None, max_examples=25)
+@given(**SIZES, version=st.sampled_from(["exp", "exp-no-scale", "exp-re-im", "clip", "clip-no-scale"]))
+def test_dss_convolution_is_its_recurrence(features, channels, half, length, seed, version):
+    torch.manual_seed(seed)
+    kernel = DSS(features, channels, state_size=half, version=version)
+    u = torch.randn(2, features, length)
+    with torch.no_grad():
+        assert relative(unrolled(kernel, u), long_conv(u, kernel(length))) < 1e-4
+        kernel, u = kernel.double(), u.double()
+        assert relative(unrolled(kernel, u), long_conv(u, kernel(length))) < 1e-10
 
 
 @settings(deadline=None, max_examples=25)

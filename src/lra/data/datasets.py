@@ -1,12 +1,16 @@
-"""Datasets that fetch whole batches at once, and the loader that feeds them to the trainer."""
+"""Datasets that fetch whole batches at once, and the loader that feeds them to the trainer.
+
+Their arrays are memory maps, or tensors on a device after `to(device)`: then batches are made there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lra.data.spec import Batch
@@ -22,6 +26,10 @@ class BatchDataset(Protocol):
 
     def __getitem__(self, rows: np.ndarray) -> Batch: ...
 
+    def to(self, device: torch.device | str) -> BatchDataset:
+        """The same split, kept on the device; its batches are there too."""
+        ...
+
 
 class TokenSequences(Dataset):
     """Sequences of different length, stored end to end: row i is tokens[offsets[i]:offsets[i + 1]].
@@ -29,8 +37,11 @@ class TokenSequences(Dataset):
     Batches are padded on the right with `pad`, to the longest of the batch.
     """
 
-    def __init__(self, tokens: np.ndarray, offsets: np.ndarray, y: np.ndarray, pad: int = 0) -> None:
-        self.tokens, self.offsets, self.y, self.pad = tokens, np.asarray(offsets), np.asarray(y), pad
+    def __init__(self, tokens: np.ndarray | Tensor, offsets: np.ndarray, y: np.ndarray, pad: int = 0) -> None:
+        self.tokens, self.y, self.pad = tokens, np.asarray(y), pad
+        self.offsets = np.asarray(offsets)
+        device = _device(tokens)
+        self._offsets, self._targets = torch.tensor(self.offsets, device=device), _targets(self.y, device)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -40,13 +51,89 @@ class TokenSequences(Dataset):
         return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
-        start = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - start
-        position = np.arange(lengths.max())
-        valid = position < lengths[:, None]
-        tokens = self.tokens[np.where(valid, start[:, None] + position, 0)]
-        x = np.where(valid, tokens, self.pad).astype(np.int64)
-        return Batch(torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(self.y[rows]).long())
+        index = torch.as_tensor(rows, device=self._offsets.device)
+        x, lengths = self.pad_rows(index)
+        return Batch(x, lengths, self._targets[index])
+
+    def pad_rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows (B,) int64 -> tokens (B, L) int64 and lengths (B,)."""
+        start = self._offsets[index]
+        lengths = self._offsets[index + 1] - start
+        position = torch.arange(int(lengths.max()), device=index.device)
+        padding = position >= lengths[:, None]
+        place = (start[:, None] + position).masked_fill_(padding, 0)
+        return _take(self.tokens, place).long().masked_fill_(padding, self.pad), lengths
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(_on(self.tokens, device), self.offsets, self.y, self.pad)
+
+
+class TokenPairs(Dataset):
+    """Pairs of documents: row i is documents pairs[i, 0] and pairs[i, 1], each stored once.
+
+    Batches hold 2B rows, all first documents and then all second ones, padded to one common length.
+    """
+
+    def __init__(self, documents: TokenSequences, pairs: np.ndarray, y: np.ndarray) -> None:
+        self.documents, self.pairs, self.y = documents, np.asarray(pairs), np.asarray(y)
+        device = _device(documents.tokens)
+        self._pairs, self._targets = torch.tensor(self.pairs, device=device).long(), _targets(self.y, device)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.documents.lengths[self.pairs].max(axis=1)  # what the pair is padded to
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, rows: np.ndarray) -> Batch:
+        index = torch.as_tensor(rows, device=self._pairs.device)
+        x, lengths = self.documents.pad_rows(self._pairs[index].T.reshape(-1))
+        return Batch(x, lengths, self._targets[index])
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(self.documents.to(device), self.pairs, self.y)
+
+
+class FeatureSequences(Dataset):
+    """Sequences of one length, x (N, L) or (N, L, d) of any number type; a batch is x · scale + shift, float32.
+
+    `scale` and `shift` broadcast to (L, d): numbers, a value a channel (d,) or a value a time step (L, 1).
+    `order` (L,) rearranges the positions.
+    """
+
+    def __init__(
+        self,
+        x: np.ndarray | Tensor,
+        y: np.ndarray,
+        scale: np.ndarray | float = 1.0,
+        shift: np.ndarray | float = 0.0,
+        order: np.ndarray | None = None,
+    ) -> None:
+        self.x, self.y, self.order = x, np.asarray(y), order
+        self.scale, self.shift = np.asarray(scale, np.float32), np.asarray(shift, np.float32)
+        device = _device(x)
+        self._scale, self._shift = (torch.tensor(a, device=device) for a in (self.scale, self.shift))
+        self._order = None if order is None else torch.tensor(order, device=device)
+        self._targets = _targets(self.y, device)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.full(len(self), self.x.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, rows: np.ndarray) -> Batch:
+        index = torch.as_tensor(rows, device=self._targets.device)
+        x = _take(self.x, index)
+        x = (x if x.ndim == 3 else x.unsqueeze(-1)).to(torch.float32).mul_(self._scale).add_(self._shift)
+        if self._order is not None:
+            x = x[:, self._order]
+        return Batch(x, torch.full((len(x),), x.shape[1], device=x.device), self._targets[index])
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(_on(self.x, device), self.y, self.scale, self.shift, self.order)
 
 
 class BatchSampler:
@@ -128,6 +215,11 @@ def subset(dataset: BatchDataset, size: int, seed: int, longest: int | None = No
     return Subset(dataset, np.sort(np.random.default_rng(seed).choice(rows, size, replace=False)))
 
 
+def strided(dataset: BatchDataset, rate: int) -> BatchDataset:
+    """The dataset with every `rate`-th position only: 16 kHz audio becomes 8 kHz at rate 2, not filtered."""
+    return dataset if rate == 1 else _Strided(dataset, rate)
+
+
 class Subset(Dataset):
     """Some rows of a dataset."""
 
@@ -141,6 +233,42 @@ class Subset(Dataset):
     def __getitem__(self, rows: np.ndarray) -> Batch:
         return self.dataset[self.rows[rows]]
 
+    def to(self, device: torch.device | str) -> Subset:
+        return Subset(self.dataset.to(device), self.rows)
+
+
+class _Strided(Dataset):
+    def __init__(self, dataset: BatchDataset, rate: int) -> None:
+        self.dataset, self.rate, self.y = dataset, rate, dataset.y
+        self.lengths = -(-dataset.lengths // rate)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, rows: np.ndarray) -> Batch:
+        x, lengths, y = self.dataset[rows]
+        return Batch(x[:, :: self.rate], (lengths + self.rate - 1) // self.rate, y)
+
+    def to(self, device: torch.device | str) -> _Strided:
+        return _Strided(self.dataset.to(device), self.rate)
+
 
 def _identity(batch: Batch) -> Batch:
     return batch
+
+
+def _take(array: np.ndarray | Tensor, index: Tensor) -> Tensor:
+    """array[index] as a new tensor, on the array's device."""
+    return array[index] if isinstance(array, Tensor) else torch.from_numpy(array[index.numpy()])
+
+
+def _device(array: np.ndarray | Tensor) -> torch.device:
+    return array.device if isinstance(array, Tensor) else torch.device("cpu")
+
+
+def _on(array: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
+    return array.to(device) if isinstance(array, Tensor) else torch.tensor(np.asarray(array), device=device)
+
+
+def _targets(y: np.ndarray, device: torch.device) -> Tensor:
+    return torch.tensor(y, device=device).to(torch.float32 if y.dtype.kind == "f" else torch.int64)

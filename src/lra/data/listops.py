@@ -8,54 +8,75 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lra.data.datasets import TokenSequences
+from lra.data.sources import first_folder, lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared, Store, Writer, file_sha256
-from lra.data.task import Progress, Task, silent
+from lra.data.storage import Prepared, Writer, file_sha256
+from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
+from lra.records.schema import Variant
 
 VERSION = 1
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, EOS = 0, 2
 VOCABULARY = (*SPECIALS, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "X")
 SPLITS = {"train": 96_000, "val": 2_000, "test": 2_000}
+STANDIN = {"train": 400, "val": 100, "test": 100}
 OFFICIAL_NAMES = {split: f"basic_{split}.tsv" for split in SPLITS}
+Splits = dict[str, tuple[list[np.ndarray], np.ndarray]]  # tokens of each expression, values
 
 
-class ListOps(Task):
-    """Generated at LRA's parameters, or read from the official `listops-1000` files if `path` is given."""
+class ListOps(PublishedTask):
+    """Source generate makes the data at LRA's parameters; files and download read `listops-1000/`.
 
-    def __init__(self, *, path: str | None = None, generator_seed: int = 0, max_length: int = 2048) -> None:
-        """`path`: folder of the official files (`basic_train.tsv` …) or one above it, such as `lra_release`."""
-        self.path = None if path is None else _official_folder(Path(path).expanduser())
+    Files: `basic_{train,val,test}.tsv` in the folder, or in `listops-1000/` at or below `lra_release/`.
+    """
+
+    version = 1
+    sources = ("generate", "download", "files", "standin")
+    needs = "nothing: generated in half a minute"
+
+    def __init__(
+        self,
+        *,
+        generator_seed: int = 0,
+        max_length: int = 2048,
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(source, path)
         self.generator_seed, self.max_length = generator_seed, max_length
 
     @property
     def spec(self) -> TaskSpec:
         return TaskSpec("listops", "tokens", len(VOCABULARY), self.max_length, 10, SPLITS)
 
-    def store(self, data_dir: Path) -> Store:
-        if self.path is not None:
-            hashes = {name: file_sha256(self.path / name) for name in OFFICIAL_NAMES.values()}
-            parameters = {"max_length": self.max_length, "raw_sha256": hashes}
-            return Store(data_dir, "listops", VERSION, "official", parameters)
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        if self.source in ("files", "download"):
+            folder = self._folder(data_dir)
+            hashes = {name: file_sha256(folder / name) for name in OFFICIAL_NAMES.values()}
+            return "official", {"max_length": self.max_length, "raw_sha256": hashes}
         from lra.data.generators import listops
 
         parameters = {
             "max_length": self.max_length,
             "generator_version": listops.VERSION,
             "generator_seed": self.generator_seed,
-            "splits": SPLITS,
+            "splits": self._sizes,
             **listops.ListOpsParameters().asdict(),
         }
-        return Store(data_dir, "listops", VERSION, "regenerated", parameters)
+        return ("standin" if self.source == "standin" else "regenerated"), parameters
 
     def build(self, writer: Writer, progress: Progress) -> None:
         writer.facts["vocabulary"] = list(VOCABULARY)
-        splits = self._generated(progress) if self.path is None else self._official(progress)
+        official = self.source in ("files", "download")
+        splits = (
+            self._official(self._folder(writer.data_dir), progress) if official else self._generated(progress)
+        )
         for split, (expressions, values) in splits.items():
             ended = [np.append(e[: self.max_length - 1], np.uint8(EOS)) for e in expressions]
             offsets = np.zeros(len(ended) + 1, np.int64)
@@ -70,39 +91,80 @@ class ListOps(Task):
         arrays = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
         return TokenSequences(*arrays, pad=PAD)
 
-    def _generated(self, progress: Progress) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Write `folder`/basic_{train,val,test}.tsv."""
+        from lra.data.generators.listops import to_official
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, name in OFFICIAL_NAMES.items():
+            tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
+            partial = folder / f".{name}.partial"
+            with open(partial, "w", newline="", encoding="ascii") as file:
+                rows = csv.writer(file, delimiter="\t")
+                rows.writerow(["Source", "Target"])
+                for i in range(len(y)):
+                    expression = tokens[offsets[i] : offsets[i + 1] - 1] - np.uint8(len(SPECIALS))
+                    rows.writerow([to_official(expression), int(y[i])])
+                    if (i + 1) % 1000 == 0:
+                        progress(f"writing {name}", i + 1, len(y))
+            partial.replace(folder / name)
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        return STANDIN if self.source == "standin" else SPLITS
+
+    def _generated(self, progress: Progress) -> Splits:
         from lra.data.generators import listops
 
-        total = sum(SPLITS.values())
+        total = sum(self._sizes.values())
         made = listops.generate(
-            total, self.generator_seed, progress=lambda done: progress("generating ListOps", done, total)
+            total,
+            self.generator_seed,
+            threads=self.workers,
+            progress=lambda done: progress("generating expressions", done, total),
         )
         tokens = made.tokens + np.uint8(len(SPECIALS))
         splits, start = {}, 0
-        for split, size in SPLITS.items():
+        for split, size in self._sizes.items():
             rows = range(start, start + size)
             parts = [tokens[made.offsets[i] : made.offsets[i + 1]] for i in rows]
             splits[split] = parts, made.values[start : start + size]
             start += size
         return splits
 
-    def _official(self, progress: Progress) -> dict[str, tuple[list[np.ndarray], np.ndarray]]:
+    def _official(self, folder: Path, progress: Progress) -> Splits:
         splits = {}
         for split, name in OFFICIAL_NAMES.items():
-            splits[split] = read_tsv(self.path / name, progress)
+            splits[split] = read_tsv(folder / name, progress)
             if (found := len(splits[split][1])) != SPLITS[split]:
                 raise UserError(
-                    f"{self.path / name} has {found} samples; the official file has {SPLITS[split]}. "
-                    "It seems to be cut off or another data set: get the LRA archive again, or leave task.path "
-                    "out to generate ListOps."
+                    f"{folder / name} has {found} samples; the official file has {SPLITS[split]}. It seems to be "
+                    "cut off or another data set: get the LRA archive again, or leave task.path out to "
+                    "generate ListOps."
                 )
         return splits
+
+    def _folder(self, data_dir: Path) -> Path:
+        """The folder with the official files; downloaded if that is the source and it is not there."""
+        raw, names = self.raw(data_dir), list(OFFICIAL_NAMES.values())
+        folders = lra_folders(raw, "listops-1000")
+        if self.source == "download" and first_folder(folders, names) is None:
+            lra_release(raw, "listops-1000", "listops")
+        if (folder := first_folder(folders, names)) is None:
+            raise not_found(
+                f"The ListOps files {', '.join(names)}",
+                folders,
+                "They are in listops-1000/ of lra_release.gz (8.23 GB). Unpack it there, or generate ListOps: "
+                "leave task.source and task.path out.",
+            )
+        return folder
 
 
 def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray], np.ndarray]:
     """Token arrays (uint8, without `<eos>`) and values (uint8) of a file in the official format.
 
-    Raises UserError naming the line of a wrong header, symbol or value.
+    Lines may end in \\r\\n, as in the release, or \\n. Raises UserError naming the line of a wrong header, symbol
+    or value.
     """
     index = {symbol: np.uint8(i) for i, symbol in enumerate(VOCABULARY)} | {
         "]": np.uint8(len(VOCABULARY) - 1)
@@ -128,35 +190,3 @@ def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray],
             if number % 1000 == 0:
                 progress(f"reading {path.name}", done, size)
     return expressions, np.array(values, np.uint8)
-
-
-def write_tsv(prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
-    """Write prepared ListOps in the official format: `folder`/basic_{train,val,test}.tsv."""
-    from lra.data.generators.listops import to_official
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, name in OFFICIAL_NAMES.items():
-        tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
-        partial = folder / f".{name}.partial"
-        with open(partial, "w", newline="", encoding="ascii") as file:
-            rows = csv.writer(file, delimiter="\t")
-            rows.writerow(["Source", "Target"])
-            for i in range(len(y)):
-                expression = tokens[offsets[i] : offsets[i + 1] - 1] - np.uint8(len(SPECIALS))
-                rows.writerow([to_official(expression), int(y[i])])
-                if (i + 1) % 1000 == 0:
-                    progress(f"writing {name}", i + 1, len(y))
-        partial.replace(folder / name)
-
-
-def _official_folder(path: Path) -> Path:
-    """The folder at or below `path` that holds the official files."""
-    candidates = [path, path / "listops-1000", path / "lra_release" / "listops-1000"]
-    for folder in candidates:
-        if all((folder / name).is_file() for name in OFFICIAL_NAMES.values()):
-            return folder
-    raise UserError(
-        f"task.path={path}: {', '.join(OFFICIAL_NAMES.values())} not found in "
-        f"{', '.join(str(c) for c in candidates)}. They are in listops-1000/ of the LRA archive "
-        "(lra_release.gz); leave task.path out to generate ListOps instead."
-    )

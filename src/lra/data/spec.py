@@ -11,7 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Facts of a task. `inputs` is the vocabulary size for tokens and the number of channels for features."""
+    """Facts of a task. `inputs` is the vocabulary size for tokens and the number of channels for features.
+
+    Where the data decide the vocabulary (Text, Retrieval), `Task.spec` holds the published size until
+    `Task.prepare` has opened the data, and theirs from then on.
+    """
 
     name: str
     kind: Literal["tokens", "features"]
@@ -22,6 +26,9 @@ class TaskSpec:
     metric: Literal["accuracy", "rmse"] = "accuracy"
     paired: bool = False  # two sequences a sample (Retrieval)
     protocol: Literal["held_out", "test_as_validation"] = "held_out"
+    eval_rates: tuple[int, ...] = (
+        1,
+    )  # the test split is also reported with every 2nd position (see `strided`)
 
     @property
     def higher_is_better(self) -> bool:

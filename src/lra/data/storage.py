@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,10 @@ class Prepared:
 
 
 class Writer:
-    """Collects the arrays and facts of a folder that is being prepared."""
+    """Collects the arrays and facts of a folder that is being prepared, below `data_dir`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, data_dir: Path) -> None:
+        self.folder, self.data_dir = folder, data_dir
         self.arrays: dict[str, ArrayInfo] = {}
         self.facts: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
@@ -84,8 +84,19 @@ class Writer:
         self.adopt(name)
 
     def create(self, name: str, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.memmap:
-        """An array on disk to be filled piece by piece; flush it and call `adopt` when it is complete."""
-        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+        """An array on disk to be filled piece by piece; flush it and call `adopt` when it is complete.
+
+        The space is claimed at once: a full disk is an OSError here, not a signal while filling.
+        """
+        path = self.folder / f"{name}.npy"
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return array
+
+    def reopen(self, name: str) -> np.memmap:
+        """An array that `create` made before an interruption."""
+        return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r+")
 
     def adopt(self, name: str) -> None:
         """Take a finished `<name>.npy` of the folder into the record."""
@@ -107,7 +118,8 @@ class Store:
         self.task, self.version, self.variant, self.parameters = task, version, variant, parameters
         key = json.dumps([task, version, variant, parameters], sort_keys=True)
         self.fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
-        self.folder = Path(data_dir) / task / self.fingerprint
+        self.data_dir = Path(data_dir)
+        self.folder = self.data_dir / task / self.fingerprint
 
     def open(self) -> Prepared | None:
         """The prepared data, or None if there is none. Raises UserError if what lies there is damaged."""
@@ -132,29 +144,37 @@ class Store:
             )
         return Prepared(self.folder, meta)
 
-    def prepare(self, build: Callable[[Writer], None]) -> Prepared:
-        """Open the data; if there is none, let `build` write it, once however many processes ask."""
+    def prepare(self, build: Callable[[Writer], None], resume: bool = False) -> Prepared:
+        """Open the data; if there is none, let `build` write it, once however many processes ask.
+
+        With `resume`, `build` finds in its folder what it had written when it was last killed or interrupted.
+        """
         if prepared := self.open():
             return prepared
         with self._locked():
             if prepared := self.open():
                 return prepared
             temporary = self.folder.with_name(f".{self.fingerprint}.partial")
-            shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-            temporary.mkdir()
+            if not resume:
+                shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+            temporary.mkdir(exist_ok=True)
+            keep = False
             try:
-                writer = Writer(temporary)
+                writer = Writer(temporary, self.data_dir)
                 build(writer)
                 self._commit(writer)
             except OSError as error:
-                if error.filename is None and error.strerror is None:
-                    raise
                 raise UserError(
-                    f"Preparing {self.task} failed while writing to {temporary}: {error.strerror}. "
-                    "Nothing was kept; free some space or choose another data_dir and run the command again."
+                    f"Preparing {self.task} in {temporary} failed: {error}. Nothing was kept. "
+                    f"{shutil.disk_usage(temporary).free / 1e9:.1f} GB are free there: if that is too little, "
+                    "free some space or choose another data_dir, and run the command again."
                 ) from error
+            except KeyboardInterrupt:
+                keep = resume
+                raise
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                if not keep:
+                    shutil.rmtree(temporary, ignore_errors=True)
         prepared = self.open()
         assert prepared is not None
         return prepared
@@ -187,6 +207,31 @@ def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_sha256(files: Iterable[Path], root: Path, cache: Path) -> str:
+    """Hex sha256 of many files: of the sorted lines `<name relative to root> <sha256>`.
+
+    Kept in the JSON file `cache` for as long as no name, size or modification time changes, because official
+    folders hold up to 200 000 files.
+    """
+    entries = sorted((str(path.relative_to(root)), path) for path in files)
+    stamps = hashlib.sha256()
+    for name, path in entries:
+        stat = path.stat()
+        stamps.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    key = f"{root.resolve()} {stamps.hexdigest()}"
+    known = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
+    if key not in known:
+        digest = hashlib.sha256()
+        for name, path in entries:
+            digest.update(f"{name} {file_sha256(path)}\n".encode())
+        known[key] = digest.hexdigest()
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial = cache.with_name(f".{cache.name}.{os.getpid()}")
+        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        os.replace(partial, cache)
+    return known[key]
 
 
 def _fsync(path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 from lra.data.datasets import BatchDataset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
 
 Progress = Callable[[str, int, int], None]  # what is going on, done, total
+
+NEED_NO_FILES = ("generate", "standin")
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -20,6 +26,11 @@ def silent(what: str, done: int, total: int) -> None:
 class Task(ABC):
     """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
 
+    resumable: ClassVar[bool] = (
+        False  # whether `build` goes on from what an interrupted one left in its folder
+    )
+    workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
+
     @property
     @abstractmethod
     def spec(self) -> TaskSpec:
@@ -27,7 +38,7 @@ class Task(ABC):
 
     @abstractmethod
     def store(self, data_dir: Path) -> Store:
-        """Where the prepared data of these options lies. Raises UserError if the raw data cannot be found."""
+        """Where the prepared data of these options lie. Raises UserError if raw data it needs are missing."""
 
     @abstractmethod
     def build(self, writer: Writer, progress: Progress) -> None:
@@ -39,4 +50,51 @@ class Task(ABC):
 
     def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
         """The prepared data, made first if need be."""
-        return self.store(data_dir).prepare(lambda writer: self.build(writer, progress))
+        return self.store(data_dir).prepare(lambda writer: self.build(writer, progress), self.resumable)
+
+
+class PublishedTask(Task):
+    """A task whose raw data come from several sources.
+
+    `source` is `generate` (our generator), `download` (what lies in the raw folder, else the library or
+    archive that publishes it), `files` (what lies there, nothing else) or `standin` (tiny made-up data for
+    tests and demonstrations). `path` is the raw folder or file; without it the raw folder is
+    `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's first.
+    Raises UserError for a source that the task does not have.
+    """
+
+    version: ClassVar[int]  # of the code that makes the arrays
+    sources: ClassVar[tuple[str, ...]]
+    needs: ClassVar[str]  # what the first source costs, for people
+
+    def __init__(self, source: str | None, path: str | None) -> None:
+        default = "files" if path is not None else self.sources[0]
+        self.source = choose("task.source", default if source is None else source, self.sources)
+        self.path = None if path is None else Path(path).expanduser()
+        if self.path is not None and self.source in NEED_NO_FILES:
+            raise UserError(
+                f"task.path={path} is given, but task.source={self.source} reads no files. Drop one."
+            )
+        if self.path is not None and not self.path.exists() and self.source == "files":
+            raise UserError(f"task.path={path} does not exist.")
+
+    @abstractmethod
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        """The variant and everything the arrays depend on. Raises UserError if raw data it needs are missing."""
+
+    @property
+    def stored_as(self) -> str:
+        """Folder of the prepared data; tasks that differ in how batches are made only may share it."""
+        return self.spec.name
+
+    def raw(self, data_dir: Path) -> Path:
+        """Where raw data are looked for and downloaded to."""
+        return Path(data_dir) / "raw" if self.path is None else self.path
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Write the data in the official file layout. Raises UserError for tasks that cannot."""
+        raise UserError(f"{self.spec.name} has no generator, so there is no official layout to write.")
+
+    def store(self, data_dir: Path) -> Store:
+        variant, parameters = self.provenance(data_dir)
+        return Store(data_dir, self.stored_as, self.version, variant, parameters)

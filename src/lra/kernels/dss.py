@@ -1,4 +1,4 @@
-"""DSS: "Diagonal State Spaces are as Effective as Structured State Spaces" (Gupta et al., arXiv 2203.14343)."""
+"""DSS: "Diagonal State Spaces are as Effective as Structured State Spaces" (arXiv 2203.14343)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ComplexSystem(NamedTuple):
 
 
 def initial_eigenvalues(init: str, state_size: int) -> Tensor:
-    """Λ (N,) complex128: −1/2 + i times the positive frequencies of the 2N × 2N skew HiPPO matrix, highest first
-    ('skew-hippo'), or normal random numbers ('random')."""
+    """Λ (N,) complex128, −1/2 + i ω, with normal random ω ('random') or the N positive frequencies of the
+    2N × 2N skew-symmetric part of HiPPO-LegS, highest first ('skew-hippo')."""
     choose("The init of DSS", init, ("skew-hippo", "random"))
     if init == "random":
         imag = torch.randn(state_size, dtype=torch.float64)
@@ -74,9 +74,7 @@ class DSS(Kernel):
         self.features, self.channels = features, channels
         self.version = choose("The version of DSS", version, VERSIONS)
         if max_kernel_length is not None and max_kernel_length < 1:
-            raise UserError(
-                f"max_kernel_length is {max_kernel_length}; use a positive length, or null for no cut."
-            )
+            raise UserError(f"max_kernel_length is {max_kernel_length}; use a positive length, or null.")
         if version == "exp-re-im" and init == "random":
             raise UserError(
                 "DSS version exp-re-im stores log Im Λ, and the random init has frequencies of both signs. "
@@ -137,7 +135,8 @@ class DSS(Kernel):
         """
         if self.max_kernel_length is not None:
             raise UserError(
-                f"max_kernel_length is {self.max_kernel_length}, and a recurrence cannot forget at a given lag. "
+                f"max_kernel_length is {self.max_kernel_length}, and a recurrence cannot "
+                "forget at a given lag. "
                 "Set it to null to run DSS step by step."
             )
         Lambda, log_A, W = self.continuous(rate)
@@ -145,7 +144,7 @@ class DSS(Kernel):
             C = self._scaled(Lambda, log_A, W)
         elif length is None:
             raise UserError(
-                "DSS softmax divides by a sum over the whole length, so its recurrence needs to know the length. "
+                "DSS softmax divides by a sum over the whole length, so its recurrence needs the length. "
                 "Call discretize(length=…), or use version: exp."
             )
         else:

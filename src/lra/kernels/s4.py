@@ -1,5 +1,5 @@
-"""S4: structured state spaces with a diagonal plus low rank state matrix (Gu et al., arXiv 2111.00396), in the
-form A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXiv 2206.12037)."""
+"""S4: structured state spaces with a diagonal plus low rank state matrix (arXiv 2111.00396), in the form
+A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXiv 2206.12037)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from lra.ops.precision import as_complex, as_pair
 
 
 class DPLRSystem(NamedTuple):
-    """The bilinear recurrence x_t = Ā x_{t−1} + B̄ u_t, y_t = 2 Re(C x_t), applied in O(N): with F the resolvent
-    (I − Δ/2 A)⁻¹ and b = Δ/2 B it is x_t = 2 F(x_{t−1} + b u_t) − x_{t−1}."""
+    """The recurrence x_t = Ā x_{t−1} + B̄ u_t, y_t = 2 Re(C x_t), in O(N) a step.
+
+    With the resolvent F = (I − Δ/2 A)⁻¹ and b = Δ/2 B it is x_t = 2 F(x_{t−1} + b u_t) − x_{t−1}.
+    """
 
     resolvent: dplr.Resolvent
     half_input: Tensor
@@ -28,13 +30,13 @@ class DPLRSystem(NamedTuple):
 
 
 class S4(Kernel):
-    """N/2 complex modes a feature, kept as conjugate pairs, coupled by a low-rank P and discretized bilinearly.
+    """N/2 complex modes a feature, kept as conjugate pairs and coupled by a low-rank P; bilinear.
 
     Parameters, all real: log_dt (H,), A_real and A_imag (S, N/2), P (R, S, N/2, 2), B (S, N/2, 2),
     C (C, H, N/2, 2), with Λ = −exp(A_real) − i A_imag. Feature h uses set h mod S.
 
-    With c_parameter 'truncated', C holds C (I − Ā^T) for the fixed length T, as in the published code: it is
-    converted at construction and belongs to that length. The kernel at rate r is then that of the truncation at
+    With c_parameter 'truncated', C holds C (I − Ā^T) for a fixed length T, as in the published code: it is
+    converted at construction and belongs to that T. The kernel at rate r is then that of the truncation at
     round(T / r), which resamples the system only approximately; with 'plain' it does so exactly.
     """
 
@@ -135,7 +137,7 @@ class S4(Kernel):
         stored = None if stored is None else int(stored)
         if stored != self.truncation:
             raise UserError(
-                f"The checkpoint's C is {_described(stored)}, and this kernel's is {_described(self.truncation)}. "
+                f"The checkpoint's C is {_described(stored)}, this kernel's {_described(self.truncation)}. "
                 "Set kernel.c_parameter and kernel.length to the checkpoint's."
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -147,7 +149,7 @@ def _truncation(c_parameter: str, length: int | None) -> int | None:
         return None
     if length is None or length < 1:
         raise UserError(
-            f"c_parameter is 'truncated' and length is {length}; the parameter C (I − Ā^T) needs its length T. "
+            f"c_parameter is 'truncated' and length is {length}; the parameter C (I − Ā^T) needs a T. "
             "Set kernel.length to the longest sequence of the task, or use c_parameter: plain."
         )
     return length

@@ -50,7 +50,7 @@ def resolvent(eigenvalues: Tensor, P: Tensor, dt: Tensor) -> Resolvent:
 def bilinear(
     eigenvalues: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The discrete system of the stacked parts: Ā (H, N, N) and B̄ (H, N) in float64, C (C, H, N) as it comes."""
+    """The system of the stacked parts: Ā (H, N, N) and B̄ (H, N) in float64, C (C, H, N) as it comes."""
     eigenvalues, P, B, dt = (
         eigenvalues.to(torch.complex128),
         P.to(torch.complex128),
@@ -128,18 +128,13 @@ def dplr_kernel_generating(
     regular = slice(None, -1) if length % 2 == 0 else slice(None)  # ω = −1 is a pole of z
     omega = omega[regular].to(C.dtype)
     z = 2 * (1 - omega) / (1 + omega)
-    left = torch.cat([C, P.conj()]).unsqueeze(1) * dt  # (C + R, 1, H, M)
-    right = torch.cat([B.unsqueeze(0), P])  # (1 + R, H, M)
-    weight = left * right
-    scaled = (dt * eigenvalues).unsqueeze(-1)
-    cauchy = torch.einsum("pqhm,hml->pqhl", weight, 1 / (z - scaled))
-    cauchy = cauchy + torch.einsum("pqhm,hml->pqhl", weight.conj(), 1 / (z - scaled.conj()))
-    channels = len(C)
-    corner = cauchy[channels:, 1:].permute(2, 3, 0, 1)  # (H, L, R, R)
-    inner = torch.linalg.solve(
-        torch.eye(len(P), dtype=C.dtype, device=C.device) + corner, cauchy[channels:, :1].permute(2, 3, 0, 1)
-    )
-    spectrum = cauchy[:channels, 0] - torch.einsum("crhl,hlr->chl", cauchy[:channels, 1:], inner.squeeze(-1))
+    left = torch.cat([C, P.conj()]).unsqueeze(1)  # (C + R, 1, H, M)
+    right = dt * torch.cat([B.unsqueeze(0), P])  # (1 + R, H, M)
+    products = _cauchy(left * right, z, dt * eigenvalues)  # (C + R, 1 + R, H, F)
+    channels, identity = len(C), torch.eye(len(P), dtype=C.dtype, device=C.device)
+    corner = identity + products[channels:, 1:].permute(2, 3, 0, 1)  # (H, F, R, R)
+    inner = torch.linalg.solve(corner, products[channels:, 0].permute(1, 2, 0))  # (H, F, R)
+    spectrum = products[:channels, 0] - torch.einsum("crhf,hfr->chf", products[:channels, 1:], inner)
     spectrum = 2 / (1 + omega) * spectrum
     if length % 2 == 0:  # its value at ω = −1 is Δ Re Σ C B: the low-rank part drops out
         nyquist = (dt * (C * B).sum(-1, keepdim=True).real).to(C.dtype)
@@ -151,6 +146,12 @@ def _output(rows: Tensor) -> Tensor:
     """Real rows (C, H, N), as `bilinear` makes them, back to complex C (C, H, M)."""
     real, imag = rows.chunk(2, dim=-1)
     return torch.complex(real, -imag) / 2
+
+
+def _cauchy(weight: Tensor, z: Tensor, poles: Tensor) -> Tensor:
+    """Σ_m weight[..., m] / (z − poles[m]) and the same of the conjugates, at every z; all terms in memory."""
+    weight, poles = weight.unsqueeze(-1), poles.unsqueeze(-1)
+    return (weight / (z - poles) + weight.conj() / (z - poles.conj())).sum(-2)
 
 
 def _stack(value: Tensor) -> Tensor:

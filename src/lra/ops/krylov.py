@@ -14,11 +14,11 @@ from lra.ops.precision import full_precision
 
 
 def krylov(A: Tensor, b: Tensor, c: Tensor, length: int, truncation: int | None = None) -> Tensor:
-    """K[c, h, l] = c[c, h] A[h]ˡ b[h], l = 0 … length − 1, for A (H, N, N), b (H, N), c (C, H, N); K (C, H, L).
+    """K[c, h, l] = c[c, h] A[h]ˡ b[h], l = 0 … length − 1; A (H, N, N), b (H, N), c (C, H, N), K (C, H, L).
 
-    A and b are float64; K has the precision of c. The powers are float64, because repeated squaring magnifies
-    rounding, and the gradient works in the precision of c. With a `truncation` T, c stands for c (I − A^T), the
-    parameter of the published S4. First derivatives only. Time O(H N³ log L + H N² √L + C H N L).
+    A and b are float64; K has the precision of c. The powers are float64, because squaring magnifies
+    rounding, and the gradient works in the precision of c. With a `truncation` T, c stands for c (I − A^T),
+    the parameter of the published S4. First derivatives only. Time O(H N³ log L + H N² √L + C H N L).
     """
     return _Krylov.apply(A, b, c, length, truncation)
 
@@ -59,12 +59,13 @@ class _Krylov(torch.autograd.Function):
             rows, resolvent = c.to(A.dtype).transpose(0, 1).unsqueeze(1), None  # (H, L2, C, N)
             if bits:
                 resolvent = _inverse_of_one_minus([squares[k] for k in bits])
-                rows = rows @ resolvent.unsqueeze(1)
+                rows = (rows.squeeze(1) @ resolvent).unsqueeze(1)
             columns = b.unsqueeze(-1)  # (H, N, L1)
             for square in squares[:low]:
                 columns = torch.cat([columns, square @ columns], dim=-1)
             for k, later in _row_doublings(low, high_size):
-                rows = torch.cat([rows, rows[:, :later] @ squares[k].unsqueeze(1)], dim=1)
+                product = rows[:, :later].flatten(1, 2) @ squares[k]
+                rows = torch.cat([rows, product.unflatten(1, (later, -1))], dim=1)
             saved = [x.to(c.dtype) for x in (columns, rows, *squares)]
             kernel = saved[1].transpose(1, 2).flatten(1, 2) @ saved[0]
         ctx.save_for_backward(*saved, *([resolvent.to(c.dtype)] if bits else []))
@@ -82,7 +83,7 @@ class _Krylov(torch.autograd.Function):
         with full_precision(grad.device):
             grad_columns = rows.transpose(1, 2).flatten(1, 2).mT @ grad
             grad_rows = (grad @ columns.mT).unflatten(1, (channels, high_size)).transpose(1, 2)
-            grad_squares: list[Tensor | None] = [None] * len(squares)
+            grad_squares = [grad.new_zeros(()).expand_as(squares[0])] * len(squares)
             for k, later in reversed(_row_doublings(ctx.low, high_size)):
                 first, second = grad_rows[:, :-later], grad_rows[:, -later:].flatten(1, 2)
                 grad_squares[k] = rows[:, :later].flatten(1, 2).mT @ second
@@ -96,11 +97,10 @@ class _Krylov(torch.autograd.Function):
             if ctx.bits:
                 grad_c = grad_c @ resolvent.mT
                 _add_truncation(grad_squares, [squares[k] for k in ctx.bits], ctx.bits, rows[:, 0], grad_c)
-            total = grad_squares[-1] if grad_squares[-1] is not None else torch.zeros_like(squares[-1])
-            for k in reversed(range(len(squares) - 1)):
-                total = squares[k].mT @ total + total @ squares[k].mT
-                if grad_squares[k] is not None:
-                    total += grad_squares[k]
+            total = grad_squares[-1]
+            for k in reversed(range(len(squares) - 1)):  # d(S²) = dS S + S dS
+                half = torch.baddbmm(grad_squares[k], squares[k].mT, total)
+                total = torch.baddbmm(half, total, squares[k].mT)
         return total.to(ctx.dtype), grad_columns.squeeze(-1).to(ctx.dtype), grad_c.transpose(0, 1), None, None
 
 
@@ -123,7 +123,7 @@ def _inverse_of_one_minus(factors: list[Tensor]) -> Tensor:
 
 
 def _add_truncation(
-    grad_squares: list[Tensor | None], factors: list[Tensor], bits: list[int], row: Tensor, grad_c: Tensor
+    grad_squares: list[Tensor], factors: list[Tensor], bits: list[int], row: Tensor, grad_c: Tensor
 ) -> None:
     """Add the derivative of c = c̃ (I − Π S_k)⁻¹ with respect to the factors S_k.
 
@@ -133,6 +133,5 @@ def _add_truncation(
     for factor in factors[:-1]:
         left.append(left[-1] @ factor)
     for k, factor, before in reversed(list(zip(bits, factors, left, strict=True))):
-        outer = before.mT @ grad_c
-        grad_squares[k] = outer if grad_squares[k] is None else grad_squares[k] + outer
+        grad_squares[k] = torch.baddbmm(grad_squares[k], before.mT, grad_c)
         grad_c = grad_c @ factor.mT

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from lra.config import ROOT
+from lra.errors import UserError
 from lra.records.schema import Code
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
@@ -68,8 +69,14 @@ def capture_code(run_dir: Path, command: list[str]) -> Code:
     """Version, git revision and packages. Uncommitted changes are saved as `code.patch` in `run_dir`."""
     patch = _uncommitted()
     if patch:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "code.patch").write_bytes(patch)
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            (run_dir / "code.patch").write_bytes(patch)
+        except OSError as error:
+            raise UserError(
+                f"{run_dir / 'code.patch'} could not be written: {error.strerror}. Free some space or choose another "
+                "output_dir."
+            ) from error
     return Code(
         version=metadata.version("lra"),
         git_rev=_git("rev-parse", "HEAD").decode().strip() or None,

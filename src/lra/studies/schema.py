@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lra.config import ROOT
 from lra.errors import UserError, choose
 from lra.records.store import describe
 
-PROJECT = Path(__file__).resolve().parents[3]
-STUDIES_DIR = PROJECT / "experiments"
+STUDIES_DIR = ROOT / "experiments"
 
 Protocol = Literal["held_out", "test_as_validation"]
 Metric = Literal["accuracy", "rmse"]

@@ -13,9 +13,7 @@ def explain(table: Table, where: str) -> str:
     row, column, experiment, planned_changes, seeds = cell.planned
     lines = [f"{table.study.title}: {row.title}, {column.title}"]
     if cell.reported:
-        value, origin = cell.reported
-        lines.append(f"paper     {value}  from {cell.reported.source}")
-        lines += [f"          {words}" for words in (origin.protocol, origin.note) if words]
+        lines.append(f"paper     {cell.reported.value}  from {cell.reported.source}")
     else:
         lines.append("paper     no number")
     if experiment is None:

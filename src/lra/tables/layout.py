@@ -13,6 +13,9 @@ from lra.tables.select import Cell, Table, reasons_apart
 Style = Literal["", "bold", "italic", "good", "bad"]
 
 
+_VERDICT_STYLE: dict[str, Style] = {"match": "good", "below": "bad", "worse": "bad"}
+
+
 class Entry(NamedTuple):
     text: str
     style: Style = ""
@@ -49,7 +52,7 @@ def document(table: Table, compact: bool = False) -> Document:
 def header(table: Table) -> list[tuple[str, str]]:
     """Protocol, seeds, data, hardware, code, date and coverage, all from the study and its records."""
     study = table.study
-    records = [r for c in table.cells.values() for r in c.records]
+    records = table.records
     complete = sum(c.status in ("complete", "chance") for c in table.measured)
     counted = [r for c in table.cells.values() for r in c.complete]
     lines = [
@@ -88,21 +91,29 @@ def _printed(table: Table) -> Grid:
             grid.breaks.add(len(grid.lines))
         family = row.family
         cells = [table.cell(row, c) for c in study.columns]
-        averages = [table.averages[row.key, a.key] for a in study.averages]
-        printed = [Entry(str(a.reported) if a.reported is not None else "") for a in averages]
+        averages = [table.averages.get((row.key, a.key)) for a in study.averages]
+        printed = [Entry(text.paper_average(a)) for a in averages]
         paper_line = [Entry(text.paper(c.reported) if c else "") for c in cells] + printed
+        title = printed_title(table, row)
         if any(e.text for e in paper_line) or row.experiment is None:
-            grid.lines.append([Entry(row.title), Entry("paper"), *paper_line])
+            grid.lines.append([Entry(title), Entry("paper"), *paper_line])
         if row.experiment is None:
             continue
         own = [Entry(text.ours(c), "bold" if c in best else "") if c else Entry("") for c in cells]
         own += [Entry(text.average(a)) for a in averages]
-        named = bool(grid.lines) and grid.lines[-1][0].text == row.title
-        grid.lines.append([Entry("" if named else row.title), Entry("ours"), *own])
+        named = bool(grid.lines) and grid.lines[-1][0].text == title
+        grid.lines.append([Entry("" if named else title), Entry("ours"), *own])
         delta = [difference(c) if c else Entry("") for c in cells]
         if any(e.text for e in delta):
             grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
     return grid
+
+
+def printed_title(table: Table, row: Row) -> str:
+    """The row's title, with the number of parameters where the paper prints it: `S4D-LegS (306K)`."""
+    cells = (table.cell(row, column) for column in table.study.columns)
+    sizes = [c.reported.parameters for c in cells if c and c.reported and c.reported.parameters]
+    return f"{row.title} ({sizes[0]})" if sizes else row.title
 
 
 def _long(table: Table, rows: list[Row]) -> Grid:
@@ -115,15 +126,16 @@ def _long(table: Table, rows: list[Row]) -> Grid:
             grid.breaks.add(len(grid.lines))
         first = len(grid.lines)
         for column in study.columns:
-            if cell := table.cell(row, column):
+            cell = table.cell(row, column)
+            if cell and (row.experiment or cell.reported):
                 own = Entry(text.ours(cell), "bold" if cell in best else "")
                 paper = Entry(text.paper(cell.reported))
                 grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
         for policy in study.averages:
-            a = table.averages[row.key, policy.key]
-            printed = str(a.reported) if a.reported is not None else ""
-            own = Entry(text.average(a))
-            grid.lines.append([Entry(""), Entry(policy.title), Entry(printed), own, Entry("")])
+            a = table.averages.get((row.key, policy.key))
+            entries = [Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")]
+            if any(e.text for e in entries):
+                grid.lines.append([Entry(""), Entry(policy.title), *entries, Entry("")])
         grid.lines[first][0] = Entry(row.title)
     return grid
 
@@ -150,11 +162,8 @@ def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
 
 def difference(cell: Cell) -> Entry:
     comparison = cell.comparison
-    if comparison.verdict == "match":
-        style = "good"
-    else:
-        style = "bad" if comparison.verdict in ("below", "worse") else ""
-    return Entry(text.difference(comparison, cell.planned.column.metric), style)
+    words = text.difference(comparison, cell.planned.column.metric)
+    return Entry(words, _VERDICT_STYLE.get(comparison.verdict, ""))
 
 
 def _best(table: Table) -> list[Cell]:
@@ -182,7 +191,7 @@ def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
         lines.append(f"Paper's {', '.join(dict.fromkeys(titles))}: {source}")
     hidden = len(table.study.rows) - len(rows)
     if hidden:
-        lines.append(f"{hidden} rows that only papers report are in results/tables/{table.study.name}.md")
+        lines.append(f"Rows that only papers report ({hidden}): results/tables/{table.study.name}.md")
     if not sources:
         lines.append("The papers' numbers for these cells could not be read; nothing is put in their place.")
     return lines + table.notes

@@ -60,7 +60,7 @@ def latex(table: Table) -> str:
 
 
 def latex_document(doc: Document, name: str) -> str:
-    parts = [f"% {label}: {words}" for label, words in doc.header]
+    parts = [f"% {label}: {_escape(words)}" for label, words in doc.header]
     for i, grid in enumerate(doc.grids):
         caption = _escape(f"{doc.title}. {grid.title}" if grid.title else doc.title)
         parts += [
@@ -165,7 +165,7 @@ def _csv_identity(table: Table, cell: Cell) -> dict:
     changes = json.dumps(planned_changes, sort_keys=True) if experiment else ""
     known = {"study": table.study.name, "row": row.key, "column": column.key, "experiment": experiment}
     if cell.reported:
-        value, origin = cell.reported
+        value, origin, _ = cell.reported
         known |= {"reported": value.mean, "reported_std": value.std, "reported_n": value.n}
         known |= {"reported_at_chance": value.at_chance, "arxiv": origin.arxiv, "table": origin.table}
         known |= {"via": origin.via, "evidence": origin.evidence, "protocol": origin.protocol}

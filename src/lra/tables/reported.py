@@ -16,11 +16,12 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lra.config import ROOT
 from lra.errors import UserError, choose
 from lra.records.store import describe
-from lra.studies.schema import PROJECT, Average, Planned, Study
+from lra.studies.schema import Average, Planned, Study
 
-REPORTED_DIR = PROJECT / "results" / "reported"
+REPORTED_DIR = ROOT / "results" / "reported"
 
 Evidence = Literal["read", "second_hand", "unverified"]
 _PRINTED = re.compile(r"(?P<mean>\d+(\.\d+)?)( \((?P<std>\d+(\.\d+)?)\))?")
@@ -116,10 +117,11 @@ class ReportedFile(Origin):
 
 
 class Reported(NamedTuple):
-    """A value and its full origin."""
+    """A value, its full origin, and the size of the model as the paper prints it."""
 
     value: Value
     origin: Origin
+    parameters: str | None
 
     @property
     def source(self) -> str:
@@ -165,7 +167,7 @@ def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_
     value, metric = row.values.get(planned.column.key), planned.column.metric
     if table.metric != metric:
         raise UserError(f"Study {study.name}: {planned.column.key} is {metric}, its table is {table.metric}")
-    return value and Reported(value, _merge(file, table, row, value))
+    return value and Reported(value, _merge(file, table, row, value), row.parameters)
 
 
 def reported_average(
@@ -192,7 +194,7 @@ def _row(study: Study, row, reported_dir: Path) -> tuple[ReportedFile, ReportedT
 
 
 def _merge(*levels: Origin) -> Origin:
-    """Innermost last; its words win. A level that names another paper keeps only the protocol from outside."""
+    """Innermost last; its words win. Of what is outside a level with its own paper, the protocol stays."""
     said: dict[str, str] = {}
     for level in levels:
         if level.paper is not None:

@@ -83,7 +83,7 @@ class AverageCell:
 class Table:
     study: Study
     cells: dict[tuple[str, str], Cell]  # by row key and column key
-    averages: dict[tuple[str, str], AverageCell]  # by row key and policy key
+    averages: dict[tuple[str, str], AverageCell]  # by row key and policy key, where the row fills its columns
     notes: list[str]  # records of its cells that were superseded
 
     def cell(self, row: Row, column: Column) -> Cell | None:
@@ -93,6 +93,10 @@ class Table:
     def measured(self) -> list[Cell]:
         """The cells that runs can fill."""
         return [c for c in self.cells.values() if c.status != "reported only"]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        return [r for c in self.cells.values() for r in c.records]
 
     def find(self, where: str) -> Cell:
         """The cell `ROW:COLUMN`; raises UserError with the near matches."""
@@ -143,6 +147,7 @@ def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPOR
         (row.key, policy.key): _average(study, row, policy, cells, reported_dir)
         for row in study.rows
         for policy in study.averages
+        if row.only is None or set(policy.columns) <= set(row.only)
     }
     return Table(study, cells, averages, notes)
 
@@ -177,9 +182,9 @@ def place(cell: Cell, record: RunRecord) -> None:
 
 
 def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir: Path) -> AverageCell:
-    chosen = [cells.get((row.key, key)) for key in policy.columns]
+    chosen = [cells[row.key, key] for key in policy.columns]
     mean, n = None, None
-    if all(c is not None and c.averageable for c in chosen):
+    if all(c.averageable for c in chosen):
         mean = statistics.fmean(_counted(c, policy) for c in chosen)
         sizes = [c.summary.n for c in chosen]
         n = min(sizes), max(sizes)

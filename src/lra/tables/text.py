@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from lra.records.schema import RunRecord
@@ -81,8 +82,8 @@ def partial(record: RunRecord) -> str:
 
 
 def failed(record: RunRecord) -> str:
-    """`✗ nan@4k`: the reason is the record's `status_reason` up to its first colon."""
-    reason = record.status_reason.split(":")[0].strip() or "failed"
+    """`✗ nan@4k`: the record's `status_reason` up to a colon or its step, and the step."""
+    reason = re.split(r":| at step", record.status_reason)[0].strip() or "failed"
     return f"✗ {reason}@{_short(record.budget.done_steps)}"
 
 
@@ -125,7 +126,13 @@ def signed(delta: float | None, metric: str) -> str:
     return ("+" if delta > 0 else "−") + text
 
 
-def average(cell: AverageCell) -> str:
+def paper_average(cell: AverageCell | None) -> str:
+    return "" if cell is None or cell.reported is None else str(cell.reported)
+
+
+def average(cell: AverageCell | None) -> str:
+    if cell is None:
+        return ""
     if cell.mean is None:
         return NO_AVERAGE
     low, high = cell.n

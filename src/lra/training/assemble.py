@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,11 @@ def make_task(config: Config) -> Task:
     return factory(config.task)()
 
 
-def make_model(spec: TaskSpec, model: dict, kernel: dict | None) -> Classifier:
+def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
     """The classifier of a task. Raises UserError for impossible combinations of options."""
-    kernel_factory = None if kernel is None else factory(kernel)
+    kernel_factory = factory(kernel) if kernel else None
+    if kernel_factory and "length" in kernel and kernel["length"] is None:
+        kernel_factory = partial(kernel_factory, length=spec.max_length)
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(kernel_factory, **sizes), model["pooling"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lra.config import Config, Cosine, Plateau
+from lra.config import Config, MultiStep, Plateau, Scheduler
 from lra.data.spec import TaskSpec
 
 
@@ -18,7 +18,7 @@ class Plan:
     val_samples: int
     test_samples: int
     model: dict
-    scheduler: Cosine | Plateau
+    scheduler: Scheduler
     steps_per_epoch: int
     fraction: float
     reasons: list[str]
@@ -53,8 +53,11 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
         model[key] = lower(key, model[key], getattr(cut, key))
 
     steps = train // batch
-    recipe_steps = (spec.splits["train"] // config.trainer.batch_size) * config.trainer.epochs
-    stretch = min(1.0, epochs * steps / recipe_steps)
+    if isinstance(config.scheduler, MultiStep):
+        stretch = epochs / config.trainer.epochs  # its milestones are epochs
+    else:
+        recipe_steps = (spec.splits["train"] // config.trainer.batch_size) * config.trainer.epochs
+        stretch = min(1.0, epochs * steps / recipe_steps) if reasons else 1.0
     return Plan(
         epochs=epochs,
         batch_size=batch,
@@ -62,19 +65,22 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
         val_samples=val,
         test_samples=test,
         model=model,
-        scheduler=_stretched(config.scheduler, stretch) if reasons else config.scheduler,
+        scheduler=_planned(config.scheduler, stretch, steps),
         steps_per_epoch=steps,
         fraction=epochs * train / (config.trainer.epochs * spec.splits["train"]),
         reasons=reasons,
     )
 
 
-def _stretched(scheduler: Cosine | Plateau, factor: float) -> Cosine | Plateau:
-    """A cosine keeps its shape over the shorter run; a plateau schedule counts epochs and stays as it is."""
+def _planned(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Scheduler:
+    """The schedule in the steps of this run: a shorter run goes through the same shape.
+
+    A plateau schedule waits for the validation metric and stays as it is.
+    """
     if isinstance(scheduler, Plateau):
         return scheduler
-    return Cosine(
-        name="cosine",
-        warmup_steps=round(scheduler.warmup_steps * factor),
-        total_steps=max(1, round(scheduler.total_steps * factor)),
-    )
+    if isinstance(scheduler, MultiStep):
+        steps = [max(1, round(m * stretch * steps_per_epoch)) for m in scheduler.milestones]
+        return scheduler.model_copy(update={"milestones": steps})
+    lengths = scheduler.model_dump(include={"warmup_steps", "total_steps"})
+    return scheduler.model_copy(update={k: max(1, round(v * stretch)) for k, v in lengths.items()})

@@ -12,10 +12,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from lra.config import Cosine, Optimizer, Plateau
+from lra.config import Optimizer, Scheduler
 from lra.data.datasets import share
 from lra.data.spec import Batch
-from lra.errors import UserError
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
 
@@ -23,13 +22,13 @@ from lra.training.optim import make_optimizer, make_scheduler
 class SequenceModule(pl.LightningModule):
     """Trains a classifier (cross entropy, accuracy) or a regression (squared error, RMSE)."""
 
-    def __init__(self, model: Classifier, optimizer: Optimizer, scheduler: Cosine | Plateau) -> None:
+    def __init__(self, model: Classifier, optimizer: Optimizer, scheduler: Scheduler) -> None:
         super().__init__()
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
         self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
         self.train_loss = MeanMetric(nan_strategy="disable")
-        self.rate = 1  # above 1: evaluate on every rate-th position, with Δ as much longer
+        self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}
 
@@ -39,12 +38,7 @@ class SequenceModule(pl.LightningModule):
         return MulticlassAccuracy(self.spec.outputs, average="micro")
 
     def forward(self, batch: Batch) -> Tensor:
-        if self.rate == 1:
-            return self.model(batch.x, batch.lengths)
-        if self.spec.kind == "tokens":
-            raise UserError(f"task.rate={self.rate} needs a sampled signal, but {self.spec.name} has tokens.")
-        x, lengths = batch.x[:, :: self.rate], (batch.lengths + self.rate - 1) // self.rate
-        return self.model(x, lengths, float(self.rate))
+        return self.model(batch.x, batch.lengths, self.rate)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         if self.spec.metric == "rmse":

@@ -9,13 +9,14 @@ The rules are those of the published code (state-spaces/s4; the same logic in DS
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from typing import Any
 
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from lra.config import Cosine, Optimizer, Plateau
+from lra.config import Cosine, MultiStep, Optimizer, Plateau, Scheduler
 from lra.kernels.base import Kernel, Rule
 
 BETAS = (0.9, 0.999)
@@ -73,12 +74,23 @@ def cosine_factor(step: int, warmup: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def inverse_sqrt_factor(step: int, warmup: int) -> float:
+    """min(1, step / warmup) / √max(step, warmup), as in the code of Long Range Arena."""
+    return min(1.0, step / warmup) / math.sqrt(max(step, warmup))
+
+
 def make_scheduler(
-    optimizer: AdamW, scheduler: Cosine | Plateau, higher_is_better: bool
+    optimizer: AdamW, scheduler: Scheduler, higher_is_better: bool
 ) -> LambdaLR | ReduceLROnPlateau:
-    """A cosine schedule to be stepped after every batch, or a plateau one after every validation."""
+    """The planned schedule; to be stepped after every batch, or after every validation if a plateau one."""
+    if isinstance(scheduler, Plateau):
+        mode = "max" if higher_is_better else "min"
+        return ReduceLROnPlateau(optimizer, mode, factor=scheduler.factor, patience=scheduler.patience)
     if isinstance(scheduler, Cosine):
         warmup, total = scheduler.warmup_steps, scheduler.total_steps
         return LambdaLR(optimizer, lambda step: cosine_factor(step, warmup, total))
-    mode = "max" if higher_is_better else "min"
-    return ReduceLROnPlateau(optimizer, mode, factor=scheduler.factor, patience=scheduler.patience)
+    if isinstance(scheduler, MultiStep):
+        factor, milestones = scheduler.factor, sorted(scheduler.milestones)
+        return LambdaLR(optimizer, lambda step: factor ** bisect_right(milestones, step))
+    warmup = scheduler.warmup_steps
+    return LambdaLR(optimizer, lambda step: inverse_sqrt_factor(step, warmup))

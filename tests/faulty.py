@@ -1,6 +1,7 @@
 """Runs in processes of their own, which something happens to. They are forked from a server that has imported
 everything, so that one costs a second and not ten."""
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -39,6 +40,10 @@ class Fault(Callback):
             os.kill(os.getpid(), signal.Signals[self.what])
         elif self.what == "disk":
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        elif self.what == "fill":
+            with contextlib.suppress(OSError), open(os.environ["FILLER"], "wb", buffering=0) as file:
+                while file.write(bytes(4096)):
+                    pass
         elif self.what == "writing":
             os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,0 +1,173 @@
+"""Time, memory and float32 error of every fast operation beside its naive twin.
+
+A ratio is only worth something between runs that shared the machine: both twins are timed in turn, in one
+process, and the minimum over the repeats is kept. Peak memory needs a process of its own for each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lra.kernels.dss import DSS
+from lra.kernels.s4 import S4
+from lra.kernels.s4d import S4D
+from lra.ops import dplr
+from lra.ops.long_conv import long_conv
+from lra.ops.vandermonde import vandermonde, vandermonde_naive
+
+MEMORY_LIMIT = 12 << 30  # bytes; a naive twin that would need more is not run
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation at one size: tensors that get gradients, and functions of them."""
+
+    inputs: tuple[Tensor, ...]
+    fast: Callable[..., Tensor]
+    naive: Callable[..., Tensor]
+    naive_bytes: int  # the least that the naive twin holds at its peak
+
+
+def s4d(length: int, features: int, state_size: int) -> Case:
+    """S4D: the factored Vandermonde product against the whole matrix."""
+    kernel = S4D(features, state_size=state_size)
+    A, B, C, dt = (x.detach() for x in kernel.continuous())
+    coefficient = (2 * C * torch.expm1(dt * A) / A * B).to(torch.complex64)
+    exponent = (dt * A).to(torch.complex64)
+    return _diagonal(coefficient, exponent, length)
+
+
+def dss(length: int, features: int, state_size: int) -> Case:
+    """DSS: the same product with N complex modes in place of N/2."""
+    kernel = DSS(features, state_size=state_size, version="exp-no-scale")
+    _, log_A, W = (x.detach() for x in kernel.continuous())
+    return _diagonal(W, log_A.to(torch.complex64), length)
+
+
+def s4(length: int, features: int, state_size: int) -> Case:
+    """S4: matrix doubling against the generating function, both from the truncated C."""
+    kernel = S4(features, state_size=state_size, c_parameter="truncated", length=length)
+    Lambda, P, B, C, dt = (x.detach() for x in kernel.continuous())
+    inputs = (*(x.to(torch.complex64) for x in (Lambda, P, B, C)), dt.float())
+    return Case(
+        inputs,
+        lambda *x: dplr.dplr_kernel(*x, length, truncation=length),
+        lambda *x: dplr.dplr_kernel_generating(*x, length),
+        8 * 4 * features * state_size // 2 * length * 2,
+    )
+
+
+def convolution(length: int, features: int, state_size: int) -> Case:
+    """The long convolution, both directions, against rfft and irfft under autograd; batch 8."""
+    u, k0, k1 = torch.randn(8, features, length), *torch.randn(2, 1, features, length)
+    return Case((u, k0, k1), long_conv, _plain_convolution, 4 * 8 * 6 * u.numel())
+
+
+CASES = (s4d, dss, s4, convolution)
+
+
+def run(lengths: list[int], features: int, state_size: int, repeats: int) -> list[dict]:
+    """A row for each operation and length: seconds, ratio, peak bytes and float32 error of both twins.
+
+    Peaks are of the whole process less what it held before, so they include workspace that PyTorch's own
+    counters do not see. A naive twin that does not fit into `MEMORY_LIMIT` has None in its columns.
+    """
+    rows = []
+    for make in CASES:
+        for length in lengths:
+            torch.manual_seed(0)
+            case = make(length, features, state_size)
+            rows.append({"operation": make.__name__, "length": length, "features": features})
+            rows[-1]["state_size"] = state_size
+            fits = case.naive_bytes < MEMORY_LIMIT
+            functions = {"fast": case.fast, "naive": case.naive} if fits else {"fast": case.fast}
+            seconds = _times(case.inputs, functions, repeats)
+            for name in ("fast", "naive"):
+                rows[-1][f"{name}_seconds"] = seconds.get(name)
+                measured = name in functions
+                rows[-1][f"{name}_peak_bytes"] = (
+                    _peak(make, name, length, features, state_size) if measured else None
+                )
+            rows[-1]["ratio"] = seconds["naive"] / seconds["fast"] if fits else None
+            rows[-1].update(_errors(make, length, state_size))
+    return rows
+
+
+def _times(inputs: tuple[Tensor, ...], functions: dict[str, Callable], repeats: int) -> dict[str, float]:
+    """The least seconds of forward + backward for each, taken in turn after a warm-up."""
+    best = dict.fromkeys(functions, float("inf"))
+    for turn in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            _forward_backward(inputs, function)
+            if turn:
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def _forward_backward(inputs: tuple[Tensor, ...], function: Callable[..., Tensor]) -> None:
+    inputs = tuple(x.detach().requires_grad_() for x in inputs)
+    y = function(*inputs)
+    torch.autograd.grad(y, inputs, torch.ones_like(y))
+
+
+def _errors(make: Callable, length: int, state_size: int) -> dict[str, float]:
+    """Relative L2 error of both twins in float32 against the naive twin in float64, on 8 features."""
+    torch.manual_seed(0)
+    case = make(length, 8, state_size)
+    exact = case.naive(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in case.inputs))
+    return {
+        f"{name}_float32_error": float((getattr(case, name)(*case.inputs) - exact).norm() / exact.norm())
+        for name in ("fast", "naive")
+    }
+
+
+def _peak(make: Callable, name: str, length: int, features: int, state_size: int) -> int:
+    """Bytes that forward + backward adds to a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = (sender, make, name, length, features, state_size, torch.get_num_threads())
+    process = context.Process(target=_measure_peak, args=arguments)
+    process.start()
+    sender.close()
+    peak = receiver.recv()
+    process.join()
+    return peak
+
+
+def _measure_peak(sender, make, name, length, features, state_size, threads) -> None:
+    torch.set_num_threads(threads)
+    small = make(64, 8, state_size)
+    _forward_backward(small.inputs, getattr(small, name))  # libraries and thread pools
+    case = make(length, features, state_size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _forward_backward(case.inputs, getattr(case, name))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sender.send((after - before) * (1 if sys.platform == "darwin" else 1024))
+
+
+def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:
+    return Case(
+        (coefficient, exponent),
+        lambda c, a: vandermonde(c, a, length),
+        lambda c, a: vandermonde_naive(c, a, length),
+        8 * 3 * exponent.numel() * length,
+    )
+
+
+def _plain_convolution(u: Tensor, k0: Tensor, k1: Tensor) -> Tensor:
+    """What the published layers do: pad, transform, multiply, and leave the rest to autograd."""
+    length = u.shape[-1]
+    kernel = torch.nn.functional.pad(k0, (0, length)) + torch.nn.functional.pad(k1.flip(-1), (length, 0))
+    spectrum = torch.fft.rfft(kernel, n=2 * length)
+    signal = torch.fft.rfft(u, n=2 * length)
+    product = torch.einsum("bhf,chf->bchf", signal, spectrum)
+    return torch.fft.irfft(product, n=2 * length)[..., :length]

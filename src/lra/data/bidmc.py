@@ -1,0 +1,207 @@
+"""BIDMC: heart rate, respiratory rate or oxygen saturation from 32 s of PPG and ECG. Card: data/README.md.
+
+A regression, RMSE. As in the S4 code: the archive's train and test part together, split anew 70/15/15, not
+normalised.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lra.data import standin
+from lra.data.datasets import FeatureSequences
+from lra.data.sources import Remote, first_folder, not_found, npz_arrays
+from lra.data.spec import TaskSpec
+from lra.data.splits import split_70_15_15
+from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
+from lra.data.task import Progress, PublishedTask
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
+
+LENGTH, CHANNELS, RATE = 4000, 2, 125
+ZENODO = {"RR": 4001463, "HR": 4001456, "SpO2": 4001464}  # record numbers
+SIZES = {"RR": 5471 + 2399, "HR": 5550 + 2399, "SpO2": 5550 + 2399}  # train + test (Tan et al. 2021)
+WAVEFORMS = ("signals", "names", "fs")
+RATES_PER_MINUTE = {"HR": ("II", 40, 180), "RR": ("RESP", 6, 40)}  # signal, least, most
+STANDIN = {"HR": (80.0, 12.0), "RR": (17.0, 3.0), "SpO2": (97.0, 1.5)}  # mean, spread
+
+
+class BIDMC(PublishedTask):
+    """`target` HR, RR or SpO2 from (4000, 2) samples at 125 Hz.
+
+    Files: the archive's `BIDMC32<target>_{TRAIN,TEST}.ts`; an npz file with x (N, 4000, 2) and y (N,); or
+    one with a PhysioNet recording (signals, names, fs), cut into windows whose target is estimated from the
+    ECG or respiration itself, which makes it a stand-in (HR and RR only).
+    """
+
+    version = 1
+    sources = ("download", "files", "standin")
+    needs = "a download of some hundred MB"
+
+    def __init__(
+        self,
+        *,
+        target: Literal["HR", "RR", "SpO2"] = "HR",
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(source, path)
+        self.target = choose("task.target", target, ("HR", "RR", "SpO2"))
+        self.names = [f"BIDMC32{target}_{part}.ts" for part in ("TRAIN", "TEST")]
+
+    @property
+    def spec(self) -> TaskSpec:
+        splits = {name: len(rows) for name, rows in split_70_15_15(SIZES[self.target]).items()}
+        return TaskSpec(
+            f"bidmc-{self.target.lower()}", "features", CHANNELS, LENGTH, 1, splits, metric="rmse"
+        )
+
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        options = {"target": self.target}
+        if self.source == "standin":
+            return "standin", options
+        raw = self.raw(data_dir)
+        if raw.is_file():
+            return _npz_variant(raw), options | {"raw_sha256": file_sha256(raw)}
+        folder = self._folder(raw)
+        files = [folder / name for name in self.names]
+        return "official", options | {
+            "raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")
+        }
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        x, y = self._samples(self.raw(writer.data_dir), progress)
+        if len(y) < 10 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise UserError(
+                f"{self.raw(writer.data_dir)}: {len(y)} samples, {int(np.isnan(x).sum() + np.isnan(y).sum())} missing "
+                "values; expected at least 10 samples and no missing value."
+            )
+        for split, rows in split_70_15_15(len(y)).items():
+            writer.save(f"{split}_x", x[rows].astype(np.float32))
+            writer.save(f"{split}_y", y[rows].astype(np.float32))
+            writer.counts[split] = len(rows)
+            writer.facts[f"{split}_target"] = [float(y[rows].mean()), float(y[rows].std())]  # mean, deviation
+
+    def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
+        return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"))
+
+    def _samples(self, raw: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        if self.source == "standin":
+            return standin.vital_signs(*STANDIN[self.target])
+        if raw.is_file():
+            return self._read_npz(raw)
+        parts = [read_ts(self._folder(raw) / name, progress) for name in self.names]
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def _read_npz(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        if _npz_variant(path) == "standin":
+            with npz_arrays(path, WAVEFORMS) as arrays:
+                return self._windows(arrays["signals"], arrays["names"].tolist(), float(arrays["fs"]), path)
+        with npz_arrays(path, ("x", "y")) as arrays:
+            x, y = arrays["x"], arrays["y"]
+        if x.shape != (len(y), LENGTH, CHANNELS) or y.ndim != 1:
+            raise UserError(
+                f"{path}: x is {x.shape} and y {y.shape}; expected (N, {LENGTH}, {CHANNELS}) and (N,)."
+            )
+        return x, y
+
+    def _windows(
+        self, signals: np.ndarray, names: list[str], fs: float, path: Path
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Windows of 32 s, one starting every second, of a recording (T, signals)."""
+        if self.target not in RATES_PER_MINUTE:
+            raise UserError(
+                f"{path} has no oxygen saturation; only HR and RR can be estimated from waveforms."
+            )
+        source, least, most = RATES_PER_MINUTE[self.target]
+        if fs != RATE or (missing := {"PLETH", "II", source} - set(names)):
+            what = f"is sampled at {fs} Hz, expected {RATE}" if fs != RATE else f"has no {', '.join(missing)}"
+            raise UserError(f"{path} {what}; it has {', '.join(names)}.")
+        starts = range(0, len(signals) - LENGTH + 1, RATE)
+        windows = np.stack([signals[start : start + LENGTH] for start in starts])
+        x = windows[:, :, [names.index("PLETH"), names.index("II")]]
+        return x, np.array([_rate(w, least, most) for w in windows[:, :, names.index(source)]])
+
+    def _folder(self, raw: Path) -> Path:
+        """The folder with the .ts files; downloaded if that is the source and they are not there."""
+        candidates = [raw, raw / "bidmc", raw / self.target, raw / "bidmc" / self.target]
+        candidates += [raw / f"BIDMC32{self.target}"]
+        folder = first_folder(candidates, self.names)
+        if folder is None and self.source == "download":
+            self._download(raw / "bidmc")
+            folder = first_folder(candidates, self.names)
+        if folder is None:
+            raise not_found(
+                " and ".join(self.names),
+                candidates,
+                f"They are at https://zenodo.org/record/{ZENODO[self.target]}; or give an npz file with x and y as "
+                "task.path, or let them be downloaded with task.source=download.",
+            )
+        return folder
+
+    def _download(self, folder: Path) -> None:
+        base = f"https://zenodo.org/record/{ZENODO[self.target]}/files"
+
+        def call() -> None:
+            import pooch
+
+            for name in self.names:
+                pooch.retrieve(f"{base}/{name}", known_hash=None, fname=name, path=folder, progressbar=True)
+
+        Remote(
+            what=f"BIDMC ({self.target})",
+            url=f"{base}/{self.names[0]}",
+            file=f"{' and '.join(self.names)} (no published hash)",
+            place="bidmc",
+            task=self.spec.name,
+        ).fetch(folder.parent, call)
+
+
+def read_ts(path: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """x (N, 4000, 2) float32 and y (N,) float32 of a .ts file: `v,v,…:v,v,…:target` lines after `@data`.
+
+    Raises UserError naming the line that is not of this form.
+    """
+    size, done = path.stat().st_size, 0
+    x, y, started = [], [], False
+    with open(path, encoding="latin1") as file:
+        for number, line in enumerate(file, start=1):
+            done += len(line)
+            if not started or not line.strip():
+                started = started or line.strip().lower() == "@data"
+                continue
+            *channels, target = line.replace("?", "nan").split(":")
+            try:
+                sample = np.array([np.array(channel.split(","), np.float32) for channel in channels])
+                if sample.shape != (CHANNELS, LENGTH):
+                    raise ValueError(f"{len(channels)} series of {sample.shape[-1]} values")
+                x.append(sample.T)
+                y.append(float(target))
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number}: {error}; expected {CHANNELS} series of {LENGTH} numbers and a target, "
+                    "separated by colons."
+                ) from None
+            if len(y) % 100 == 0:
+                progress(f"reading {path.name}", done, size)
+    if not y:
+        raise UserError(f"{path} has no samples after @data. It is empty or cut off: get it again.")
+    return np.stack(x), np.array(y, np.float32)
+
+
+def _npz_variant(path: Path) -> Variant:
+    """A recording is a stand-in; ready windows are not verified against the archive."""
+    with npz_arrays(path, ()) as arrays:
+        return "standin" if set(WAVEFORMS) <= set(arrays.files) else "modified"
+
+
+def _rate(wave: np.ndarray, least: float, most: float) -> float:
+    """Events a minute: the strongest lag of the autocorrelation between those of `most` and `least`."""
+    wave = wave - wave.mean()
+    spectrum = np.fft.rfft(wave, 2 * len(wave))
+    correlation = np.fft.irfft(spectrum * spectrum.conj())[: len(wave)] / np.arange(len(wave), 0, -1)
+    first, last = int(60 * RATE / most), int(60 * RATE / least)
+    return 60 * RATE / (first + int(correlation[first : last + 1].argmax()))

@@ -1,0 +1,57 @@
+"""All tasks by name, and which of their data lie ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lra.config import CONFIG_DIR, check_target, factory
+from lra.data.storage import META, Meta, Prepared
+from lra.data.task import PublishedTask
+from lra.errors import UserError, choose
+
+
+def task_names() -> list[str]:
+    """The tasks of `configs/task/`."""
+    return sorted(path.stem for path in (CONFIG_DIR / "task").glob("*.yaml"))
+
+
+def make_task(name: str, **options: Any) -> PublishedTask:
+    """A task with the options of its YAML file and those given. Raises UserError for unknown names."""
+    from omegaconf import OmegaConf
+
+    choose("The task", name, task_names())
+    node = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "task" / f"{name}.yaml"))
+    node |= options
+    check_target("task", node)
+    return factory(node)()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One prepared set of a task; `error` says why it cannot be used."""
+
+    folder: Path
+    meta: Meta | None
+    error: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return 0 if self.meta is None else sum(info.bytes for info in self.meta.arrays.values())
+
+    def open(self) -> Prepared:
+        if self.meta is None:
+            raise UserError(self.error)
+        return Prepared(self.folder, self.meta)
+
+
+def ready(data_dir: Path, task: PublishedTask) -> list[Ready]:
+    """The prepared sets of a task, whatever their options and variant."""
+    sets = []
+    for path in sorted((Path(data_dir) / task.stored_as).glob(f"[!.]*/{META}")):
+        try:
+            sets.append(Ready(path.parent, Meta.model_validate_json(path.read_bytes())))
+        except ValueError as error:
+            sets.append(Ready(path.parent, None, f"{path} cannot be read: {error}"))
+    return sets

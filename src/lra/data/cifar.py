@@ -1,0 +1,223 @@
+"""CIFAR-10 as sequences of 1024 pixels: grey (the arena's Image) or RGB (sequential CIFAR). Card: data/README.md.
+
+As in the S4 code: rows of the image one after the other, no augmentation; grey is ITU-R 601 luma in PIL's
+integers, normalised with mean 122.6 and deviation 61.0 of 255; 45 000 / 5 000 by a random split with seed 42.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lra.data import standin
+from lra.data.datasets import FeatureSequences
+from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns
+from lra.data.spec import TaskSpec
+from lra.data.splits import random_split
+from lra.data.storage import Prepared, Writer, file_sha256
+from lra.data.task import Progress, PublishedTask
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
+
+SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}
+GREY = (122.6, 61.0)
+RGB = ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
+FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+ARCHIVE_FACTS = f"170,498,071 bytes, sha256 {SHA256}"
+IMAGE_COLUMNS = ("png", "jpeg")
+Images = dict[str, tuple[np.ndarray, np.ndarray]]  # split → (N, 32, 32, 3) uint8, (N,) classes
+
+
+class CIFAR10(PublishedTask):
+    """CIFAR-10 in `color` grey or rgb; `permutation` seeds a fixed order of the 1024 positions (psCIFAR).
+
+    Files: the official `cifar-10-batches-py/` or the archive it comes in; a parquet file with columns split,
+    label, png or jpeg (and index, for the official order); an npz file with x_train, y_train, x_test, y_test.
+    """
+
+    version = 1
+    sources = ("download", "files", "standin")
+    needs = "a download of 170 MB"
+
+    def __init__(
+        self,
+        *,
+        color: Literal["grey", "rgb"] = "grey",
+        permutation: int | None = None,
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(source, path)
+        self.color, self.permutation = choose("task.color", color, ("grey", "rgb")), permutation
+
+    @property
+    def spec(self) -> TaskSpec:
+        name = "image" if self.color == "grey" else "scifar"
+        inputs = 1 if self.color == "grey" else 3
+        prefix = "" if self.permutation is None else "p"
+        return TaskSpec(prefix + name, "features", inputs, 1024, 10, SPLITS)
+
+    @property
+    def stored_as(self) -> str:
+        return f"cifar10-{self.color}"
+
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        raw = self.raw(data_dir)
+        if self.source == "standin":
+            return "standin", {"standin": standin.SIZES}
+        if raw.is_file():
+            sizes = _mirror_sizes(raw)
+            variant = "modified" if sizes == (50_000, 10_000) else "subset"
+            return variant, {"raw_sha256": file_sha256(raw)}
+        if self.source == "files":
+            _official_root(raw)
+        return "official", {"archive_sha256": SHA256}
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        images = self._images(self.raw(writer.data_dir), progress)
+        n = len(images["train"][1])
+        rows = random_split({"train": int(0.9 * n), "val": n - int(0.9 * n)})
+        rows["test"] = np.arange(len(images["test"][1]))
+        for split, index in rows.items():
+            x, y = images["test" if split == "test" else "train"]
+            x = x[index].reshape(len(index), 1024, 3)
+            writer.save(f"{split}_x", to_grey(x) if self.color == "grey" else x)
+            writer.save(f"{split}_y", y[index].astype(np.uint8))
+            writer.counts[split] = len(index)
+            writer.facts[f"{split}_classes"] = np.bincount(y[index], minlength=10).tolist()
+
+    def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
+        if self.color == "grey":
+            scale, shift = 1 / GREY[1], -GREY[0] / GREY[1]
+        else:
+            mean, std = np.array(RGB)
+            scale, shift = 1 / (255 * std), -mean / std
+        order = None
+        if self.permutation is not None:
+            order = np.random.RandomState(self.permutation).permutation(1024)
+        return FeatureSequences(
+            prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift, order
+        )
+
+    def _images(self, raw: Path, progress: Progress) -> Images:
+        if self.source == "standin":
+            return standin.images()
+        if raw.is_file():
+            return _read_parquet(raw, progress) if raw.suffix == ".parquet" else _read_npz(raw)
+        if self.source == "files" or _official(raw):
+            return _read_official(_official_root(raw))
+        remote = Remote(
+            "CIFAR-10", URL, f"{ARCHIVE} ({ARCHIVE_FACTS})", f"{ARCHIVE} (no need to unpack it)", "image"
+        )
+        return remote.fetch(raw, lambda: _read_official(raw))
+
+
+def to_grey(rgb: np.ndarray) -> np.ndarray:
+    """(…, 3) uint8 -> (…) uint8: PIL's `convert('L')` to the bit."""
+    weights = np.array([19595, 38470, 7471], np.uint32)  # 0.299, 0.587, 0.114 of 2**16
+    return ((rgb @ weights + np.uint32(0x8000)) >> np.uint32(16)).astype(np.uint8)
+
+
+def _official(root: Path) -> bool:
+    return (root / FOLDER).is_dir() or (root / ARCHIVE).is_file()
+
+
+def _official_root(raw: Path) -> Path:
+    """The folder that holds the official folder or archive."""
+    candidates = [raw, raw.parent] if raw.name == FOLDER else [raw]
+    for root in candidates:
+        if _official(root):
+            return root
+    raise not_found(
+        "CIFAR-10",
+        [raw / FOLDER, raw / ARCHIVE],
+        f"Put the folder or {ARCHIVE} ({ARCHIVE_FACTS}) there, give a parquet or npz file as task.path, or "
+        "let it be downloaded with task.source=download.",
+    )
+
+
+def _read_official(root: Path) -> Images:
+    """The batches below `root`, read and checked (md5) by torchvision; fetched and unpacked if missing."""
+    from torchvision.datasets import CIFAR10 as Torchvision
+
+    try:
+        parts = {
+            split: Torchvision(root, train=split == "train", download=not (root / FOLDER).is_dir())
+            for split in ("train", "test")
+        }
+    except RuntimeError as error:
+        raise UserError(
+            f"{root / FOLDER} is not the official CIFAR-10, a file is missing or its md5 differs ({error}). "
+            f"Delete the folder and get {ARCHIVE} ({ARCHIVE_FACTS}) again."
+        ) from None
+    return {split: (part.data, np.array(part.targets)) for split, part in parts.items()}
+
+
+def _read_npz(path: Path) -> Images:
+    with npz_arrays(path, ("x_train", "y_train", "x_test", "y_test")) as arrays:
+        images = {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "test")}
+    for split, (x, y) in images.items():
+        if x.shape[1:] != (32, 32, 3) or x.dtype != np.uint8 or len(x) != len(y):
+            raise UserError(
+                f"{path}: x_{split} is {x.dtype} {x.shape} for {len(y)} labels; expected uint8 (N, 32, 32, 3)."
+            )
+    return {split: (x, _checked_labels(path, y)) for split, (x, y) in images.items()}
+
+
+def _read_parquet(path: Path, progress: Progress) -> Images:
+    from PIL import Image, UnidentifiedImageError
+
+    column, ordered = _parquet_layout(path)
+    table = parquet_columns(path, ["split", "label", column, *(["index"] if ordered else [])])
+    images = {}
+    for split in ("train", "test"):
+        rows = [i for i, name in enumerate(table["split"]) if name == split]
+        if ordered:
+            rows.sort(key=table["index"].__getitem__)
+        x = np.empty((len(rows), 32, 32, 3), np.uint8)
+        for position, row in enumerate(rows):
+            try:
+                x[position] = np.asarray(Image.open(io.BytesIO(table[column][row])).convert("RGB"))
+            except (UnidentifiedImageError, OSError, ValueError) as error:
+                raise UserError(f"{path}, row {row}: no 32×32 image in column {column}: {error}") from None
+            if (position + 1) % 1000 == 0:
+                progress(f"decoding {split} images", position + 1, len(rows))
+        images[split] = x, _checked_labels(path, np.array([table["label"][row] for row in rows]))
+    return images
+
+
+def _parquet_layout(path: Path) -> tuple[str, bool]:
+    """The name of the column with the encoded images, and whether there is an index."""
+    import pyarrow.parquet
+
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as parquet: {error}. It may be cut off: get it again."
+        ) from None
+    for column in IMAGE_COLUMNS:
+        if column in names:
+            return column, "index" in names
+    raise UserError(f"{path} has columns {', '.join(names)}; expected split, label and png or jpeg.")
+
+
+def _mirror_sizes(path: Path) -> tuple[int, int]:
+    """Images of train and test in a parquet or npz file."""
+    if path.suffix == ".parquet":
+        splits = parquet_columns(path, ["split"])["split"]
+        return splits.count("train"), splits.count("test")
+    with npz_arrays(path, ("y_train", "y_test")) as arrays:
+        return len(arrays["y_train"]), len(arrays["y_test"])
+
+
+def _checked_labels(path: Path, y: np.ndarray) -> np.ndarray:
+    if len(y) == 0 or (wrong := sorted(set(y.tolist()) - set(range(10)))):
+        what = "no samples in a split" if len(y) == 0 else f"unknown label {wrong[0]}"
+        raise UserError(f"{path}: {what}; expected train and test samples with labels 0 to 9.")
+    return y

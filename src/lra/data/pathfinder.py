@@ -1,0 +1,188 @@
+"""Pathfinder (32 × 32) and Path-X (128 × 128): do both marks lie on one dashed path? Card: data/README.md.
+
+The hard level only, split 80/10/10 by a random split with seed 42, rows of the image one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lra.data.datasets import FeatureSequences
+from lra.data.sources import lra_folders, lra_release, not_found
+from lra.data.spec import TaskSpec
+from lra.data.splits import random_split
+from lra.data.storage import Prepared, Writer, files_sha256
+from lra.data.task import Progress, PublishedTask, silent
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
+
+NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
+IMAGES = 200_000
+STANDIN_IMAGES = 500
+CHUNK = 1000
+LEVEL = "curv_contour_length_14"  # hard
+DONE = "done.txt"  # number of images written, while the arrays are being filled
+Chunks = Iterator[tuple[np.ndarray, np.ndarray]]  # images (B, S, S) uint8, labels (B,) uint8
+
+
+class Pathfinder(PublishedTask):
+    """Pathfinder images of one side length, as sequences in [−1, 1] if `centered`, otherwise in [0, 1].
+
+    Source generate makes 200 000 images at the published parameters; files and download read the official
+    PNG images and their metadata, below `lra_release/` or in any folder that has the metadata.
+    """
+
+    version = 1
+    sources = ("generate", "download", "files", "standin")
+    needs = "nothing: generated in minutes"
+    resumable = True
+
+    def __init__(
+        self,
+        *,
+        resolution: int = 32,
+        centered: bool = True,
+        generator_seed: int = 0,
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(source, path)
+        self.resolution = choose("task.resolution", resolution, NAMES)
+        self.centered, self.generator_seed = centered, generator_seed
+
+    @property
+    def spec(self) -> TaskSpec:
+        return TaskSpec(NAMES[self.resolution], "features", 1, self.resolution**2, 2, split_sizes(IMAGES))
+
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        if self.source in ("generate", "standin"):
+            from lra.data.generators import pathfinder
+
+            parameters = {
+                "generator_seed": self.generator_seed,
+                "images": self._count,
+                **asdict(pathfinder.preset(self.resolution)),
+            }
+            return ("standin" if self.source == "standin" else "regenerated"), parameters
+        folder = self._folder(data_dir)
+        index = _official_index(folder)
+        files = [*index.paths, *(folder / "metadata").glob("*.npy")]
+        parameters = {"raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")}
+        return ("official" if len(index.paths) == IMAGES else "subset"), parameters
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        if self.source in ("generate", "standin"):
+            self._fill(writer, self._count, self._generated, partial(progress, "generating images"))
+        else:
+            index = _official_index(self._folder(writer.data_dir))
+            read = partial(self._official, index.paths, index.labels)
+            self._fill(writer, len(index.paths), read, partial(progress, "reading images"))
+
+    def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
+        scale, shift = (2 / 255, -1.0) if self.centered else (1 / 255, 0.0)
+        return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift)
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Generate the same images as PNG files with metadata, in `folder`/pathfinder<side>/<level>/."""
+        if self.source not in ("generate", "standin"):
+            raise UserError(f"task.source={self.source}: these images are in the official layout already.")
+        from lra.data.generators.pathfinder import preset
+        from lra.data.generators.pathfinder_layout import level_folder, write_official_layout
+
+        parameters = preset(self.resolution)
+        place = folder / level_folder(parameters)
+        done = partial(progress, "writing images", total=self._count)
+        write_official_layout(place, parameters, self.generator_seed, self._count, self.workers, done)
+
+    @property
+    def _count(self) -> int:
+        return STANDIN_IMAGES if self.source == "standin" else IMAGES
+
+    def _fill(self, writer: Writer, count: int, chunks, progress) -> None:
+        """Put image i of `chunks(first)` at its place in its split, going on where an earlier call stopped."""
+        rows = random_split(split_sizes(count))
+        names = list(rows)
+        part, place = np.empty(count, np.int64), np.empty(count, np.int64)
+        for number, index in enumerate(rows.values()):
+            part[index], place[index] = number, np.arange(len(index))
+        marker = writer.folder / DONE
+        done = int(marker.read_text()) if marker.is_file() else 0
+        shapes = {f"{name}_x": (len(rows[name]), self.resolution**2) for name in names}
+        shapes |= {f"{name}_y": (len(rows[name]),) for name in names}
+        arrays = {
+            key: writer.reopen(key) if marker.is_file() else writer.create(key, shape, np.uint8)
+            for key, shape in shapes.items()
+        }
+        for images, labels in chunks(done):
+            here = np.arange(done, done + len(labels))
+            for number, name in enumerate(names):
+                mine = part[here] == number
+                at = place[here[mine]]
+                arrays[f"{name}_x"][at] = images[mine].reshape(-1, self.resolution**2)
+                arrays[f"{name}_y"][at] = labels[mine]
+            for array in arrays.values():
+                array.flush()
+            done += len(labels)
+            marker.write_text(str(done))
+            progress(done, count)
+        marker.unlink(missing_ok=True)
+        for key in arrays:
+            writer.adopt(key)
+        for name in names:
+            writer.counts[name] = len(rows[name])
+            writer.facts[f"{name}_classes"] = np.bincount(arrays[f"{name}_y"], minlength=2).tolist()
+
+    def _generated(self, first: int) -> Chunks:
+        from lra.data.generators import pathfinder
+
+        parameters = pathfinder.preset(self.resolution)
+        made = pathfinder.generate(parameters, self.generator_seed, self._count, self.workers, CHUNK, first)
+        for _, batch in made:
+            yield batch.images, batch.labels
+
+    def _official(self, paths: list[Path], labels: np.ndarray, first: int) -> Chunks:
+        from lra.data.generators.pathfinder_layout import read_images
+
+        for start in range(first, len(paths), CHUNK):
+            pieces = np.array_split(np.array(paths[start : start + CHUNK], object), self.workers)
+            with ThreadPoolExecutor(self.workers) as pool:
+                images = np.concatenate(list(pool.map(partial(read_images, size=self.resolution), pieces)))
+            yield images, labels[start : start + CHUNK]
+
+    def _folder(self, data_dir: Path) -> Path:
+        """The folder of the hard level; downloaded if that is the source and it is not there."""
+        raw = self.raw(data_dir)
+        looked = [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))]
+        for attempt in range(2):
+            for folder in looked:
+                if (folder / "metadata").is_dir():
+                    return folder
+            if self.source == "download" and attempt == 0:
+                lra_release(raw, f"pathfinder{self.resolution}/{LEVEL}", self.spec.name)
+        raise not_found(
+            f"The official Pathfinder images of {self.resolution} pixels",
+            [folder / "metadata" for folder in looked],
+            "Unpack lra_release.gz (8.23 GB) there, or generate them: leave task.source and task.path out.",
+        )
+
+
+def split_sizes(count: int) -> dict[str, int]:
+    """80/10/10, val and test rounded down, as in the S4 code."""
+    held = int(0.1 * count)
+    return {"train": count - 2 * held, "val": held, "test": held}
+
+
+def _official_index(folder: Path):
+    from lra.data.generators.pathfinder_layout import read_official_layout
+
+    index = read_official_layout(folder)
+    if len(index.paths) < 10:
+        raise UserError(f"{folder} lists {len(index.paths)} images; too few to split 80/10/10.")
+    return index

@@ -1,0 +1,135 @@
+"""Raw data: downloads through the libraries made for them, official folders, and parquet or npz mirrors."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lra.errors import UserError
+
+T = TypeVar("T")
+PROBE_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published download, described so that a person can also fetch it by hand."""
+
+    what: str  # the name of the data set
+    url: str
+    file: str  # its name, size and hash, as far as they are known
+    place: str  # where it goes by hand, relative to the raw folder
+    task: str  # for the command that goes on from there
+
+    def fetch(self, raw: Path, call: Callable[[], T]) -> T:
+        """Run `call`, the library's download. Raises one UserError, at once, if the network is away."""
+        try:
+            request = urllib.request.Request(self.url, method="HEAD")
+            urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
+        except urllib.error.HTTPError as error:
+            if error.code not in (403, 405):  # some servers refuse HEAD alone
+                raise self._failed(raw, f"the server answered {error.code} {error.reason}") from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise self._failed(raw, f"no connection ({reason})") from None
+        raw.mkdir(parents=True, exist_ok=True)
+        try:
+            return call()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self._failed(raw, f"{type(error).__name__}: {error}") from error
+
+    def _failed(self, raw: Path, reason: str) -> UserError:
+        return UserError(
+            f"{self.what} is not in {raw}, and the download failed: {reason}.\n"
+            f"By hand: get {self.file}\n  from {self.url},\n  put it at {raw / self.place}\n"
+            f"  and go on with: python scripts/prepare_data.py {self.task} --root {raw}"
+        )
+
+
+def lra_release(raw: Path, folder: str, task: str) -> None:
+    """Download the archive of the Long Range Arena and unpack one of its folders below `raw`."""
+
+    def call() -> None:
+        import pooch
+
+        pooch.retrieve(
+            LRA_URL,
+            known_hash=None,  # none was published
+            fname="lra_release.gz",
+            path=raw,
+            processor=pooch.Untar(
+                members=[f"lra_release/{folder}", f"lra_release/lra_release/{folder}"], extract_dir="."
+            ),
+            progressbar=True,
+        )
+
+    Remote(
+        what=f"{folder} of the Long Range Arena",
+        url=LRA_URL,
+        file="lra_release.gz (8.23 GB, a tar archive; no published hash), unpacked with tar -xzf lra_release.gz",
+        place=f"lra_release/{folder}",
+        task=task,
+    ).fetch(raw, call)
+
+
+LRA_URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
+
+
+def lra_folders(raw: Path, folder: str) -> list[Path]:
+    """Where `folder` of the archive may lie: it unpacks to lra_release/lra_release/…, and people move it."""
+    return [raw, *(raw / above / folder for above in ("", "lra_release", "lra_release/lra_release"))]
+
+
+def first_folder(candidates: Iterable[Path], names: Sequence[str]) -> Path | None:
+    """The first folder that has all `names`, or None."""
+    for folder in candidates:
+        if all((folder / name).exists() for name in names):
+            return folder
+    return None
+
+
+def not_found(what: str, looked: Iterable[Path], advice: str) -> UserError:
+    """The one message for raw data that are not there."""
+    places = "\n".join(f"  {place}" for place in looked)
+    return UserError(f"{what} not found. Looked in:\n{places}\n{advice}")
+
+
+def parquet_columns(path: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Columns of a parquet file as lists. Raises UserError for an unreadable file and for missing columns."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        names = pyarrow.parquet.ParquetFile(path).schema_arrow.names
+        _have(path, columns, names)
+        table = pyarrow.parquet.read_table(path, columns=list(columns))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as parquet: {error}. It may be cut off: get it again."
+        ) from None
+    return {name: table[name].to_pylist() for name in columns}
+
+
+@contextmanager
+def npz_arrays(path: Path, keys: Sequence[str]) -> Iterator[Any]:
+    """The open npz file. Raises UserError for an unreadable file and for missing arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            _have(path, keys, arrays.files)
+            yield arrays
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as npz: {error}. It may be cut off: get it again.") from None
+
+
+def _have(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+    if missing := [name for name in wanted if name not in found]:
+        raise UserError(
+            f"{path} has no {', '.join(missing)}; it has {', '.join(found)}. Expected: {', '.join(wanted)}."
+        )

@@ -1,0 +1,193 @@
+"""Text: is a film review of IMDB positive, from its characters (card: data/README.md).
+
+As in the S4 and DSS code: Unicode characters, the first max_length − 1 and `<eos>`, 4096 for S4D and 2048 for
+DSS; characters seen fewer than 15 times in the cut training texts become `<unk>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lra.data import standin
+from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
+from lra.data.datasets import TokenSequences
+from lra.data.sources import Remote, not_found, parquet_columns
+from lra.data.spec import TaskSpec
+from lra.data.splits import random_split
+from lra.data.storage import Prepared, Writer
+from lra.data.task import Progress, silent
+from lra.errors import UserError, choose
+from lra.records.schema import Variant
+
+REPOSITORY, REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
+SIZES = {"train": 25_000, "test": 25_000}
+CONTENT_SHA256 = "b69e22eba543cf09ca21121961681f5df584c2d85ce51679c8809f5aac100e2e"  # see `content_sha256`
+Reviews = dict[str, tuple[list[str], np.ndarray]]  # split → texts, classes (1: positive)
+
+
+class Text(CharacterTask):
+    """IMDB reviews, character by character.
+
+    `protocol` test_as_validation is the papers': all 25 000 training reviews train, and the test set chooses
+    the epoch. held_out keeps a tenth of the training reviews for that (random, seed 42).
+    Files: the official folder `aclImdb/`, or a parquet file with columns split, label (0 or 1) and text.
+    """
+
+    version = 1
+    sources = ("download", "files", "standin")
+    needs = "a download of 84 MB"
+
+    def __init__(
+        self,
+        *,
+        max_length: int = 4096,
+        min_freq: int = 15,
+        protocol: Literal["test_as_validation", "held_out"] = "test_as_validation",
+        source: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(source, path)
+        self.max_length, self.min_freq = max_length, min_freq
+        self.protocol = choose("task.protocol", protocol, ("test_as_validation", "held_out"))
+        splits = {name: len(rows) for name, rows in self._rows(SIZES).items()}
+        inputs = 129 if max_length == 2048 else 134  # measured on the official reviews
+        self.published = TaskSpec("text", "tokens", inputs, max_length, 2, splits, protocol=self.protocol)
+
+    def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
+        raw = self.raw(data_dir)
+        options = {"max_length": self.max_length, "min_freq": self.min_freq, "protocol": self.protocol}
+        if self.source == "standin":
+            return "standin", options
+        if self.source == "download" and _folder(raw) is None:
+            return "official", options | {"content_sha256": CONTENT_SHA256}
+        reviews = _read_files(raw, silent)
+        found = content_sha256(reviews)
+        if found == CONTENT_SHA256:
+            variant: Variant = "official"
+        else:
+            variant = "modified" if _sizes(reviews) == SIZES else "subset"
+        return variant, options | {"content_sha256": found}
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        raw = self.raw(writer.data_dir)
+        if self.source == "standin":
+            reviews = standin.reviews()
+        elif self.source == "download" and _folder(raw) is None:
+            reviews = _download(raw)
+        else:
+            reviews = _read_files(raw, progress)
+        symbols = vocabulary(count_characters(reviews["train"][0], self.max_length), self.min_freq)
+        writer.facts["vocabulary"] = symbols
+        for split, rows in self._rows(_sizes(reviews)).items():
+            if split == "val" and self.protocol == "test_as_validation":
+                writer.counts["val"] = len(rows)  # the arrays are those of the test split
+                continue
+            texts, y = reviews["test" if split == "test" else "train"]
+            write_tokens(writer, split, [texts[row] for row in rows], symbols, self.max_length, progress)
+            writer.save(f"{split}_y", y[rows].astype(np.uint8))
+            writer.counts[split] = len(rows)
+            writer.facts[f"{split}_classes"] = np.bincount(y[rows], minlength=2).tolist()
+
+    def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
+        if split == "val" and self.protocol == "test_as_validation":
+            split = "test"
+        arrays = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
+        return TokenSequences(*arrays, pad=PAD)
+
+    def _rows(self, sizes: dict[str, int]) -> dict[str, np.ndarray]:
+        """Rows of each split in the official train or test part."""
+        train, test = np.arange(sizes["train"]), np.arange(sizes["test"])
+        if self.protocol == "test_as_validation":
+            return {"train": train, "val": test, "test": test}
+        held = len(train) // 10
+        return {**random_split({"train": len(train) - held, "val": held}), "test": test}
+
+
+def content_sha256(reviews: Reviews) -> str:
+    """Hex sha256 of the labelled reviews, whatever file they came from: split, class, text, in sorted order."""
+    digest = hashlib.sha256()
+    for split, (texts, y) in reviews.items():
+        for text, label in zip(texts, y, strict=True):
+            digest.update(f"{split}\0{label}\0{text}\0".encode())
+    return digest.hexdigest()
+
+
+def _sorted(rows: dict[str, list[tuple[int, str]]], where: object) -> Reviews:
+    """Reviews by class and text: the order must not depend on the kind of file."""
+    for split, pairs in rows.items():
+        if not pairs:
+            raise UserError(f"{where}: no {split} reviews; expected splits train and test.")
+        if wrong := {label for label, _ in pairs} - {0, 1}:
+            raise UserError(f"{where}: unknown label {min(wrong)!r}; expected 0 (negative) or 1 (positive).")
+    pairs_of = {split: sorted(rows[split]) for split in SIZES}
+    return {s: ([text for _, text in p], np.array([label for label, _ in p])) for s, p in pairs_of.items()}
+
+
+def _sizes(reviews: Reviews) -> dict[str, int]:
+    return {split: len(y) for split, (_, y) in reviews.items()}
+
+
+def _folder(raw: Path) -> Path | None:
+    """The official folder at or below `raw`, or `raw` itself if it is a file."""
+    candidates = [path for path in (raw, raw / "aclImdb") if (path / "train" / "pos").is_dir()]
+    return raw if raw.is_file() else next(iter(candidates), None)
+
+
+def _read_files(raw: Path, progress: Progress) -> Reviews:
+    folder = _folder(raw)
+    if folder is None:
+        raise not_found(
+            "The IMDB reviews",
+            [raw / "train" / "pos", raw / "aclImdb" / "train" / "pos"],
+            "Unpack aclImdb_v1.tar.gz (84,125,825 bytes) from https://ai.stanford.edu/~amaas/data/sentiment/ there, "
+            "give a parquet file as task.path, or let them be downloaded with task.source=download.",
+        )
+    rows: dict[str, list[tuple[int, str]]] = {split: [] for split in SIZES}
+    if folder.is_file():
+        table = parquet_columns(folder, ("split", "label", "text"))
+        for split, label, text in zip(table["split"], table["label"], table["text"], strict=True):
+            if split in rows:
+                rows[split].append((label, text))
+        return _sorted(rows, folder)
+    for split in rows:
+        for label, name in enumerate(("neg", "pos")):
+            for path in (folder / split / name).glob("*.txt"):
+                try:
+                    rows[split].append((label, path.read_bytes().decode("utf-8")))
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path} is not UTF-8 text: {error}. Unpack aclImdb_v1.tar.gz again."
+                    ) from None
+            progress("reading aclImdb", len(rows[split]), SIZES[split])
+    return _sorted(rows, folder)
+
+
+def _download(raw: Path) -> Reviews:
+    """The reviews from Hugging Face, at a fixed revision, checked against the official ones."""
+
+    def call() -> Reviews:
+        import datasets
+
+        cache = str(raw / "huggingface")
+        parts = datasets.load_dataset(REPOSITORY, revision=REVISION, cache_dir=cache)
+        rows = {split: list(zip(parts[split]["label"], parts[split]["text"], strict=True)) for split in SIZES}
+        return _sorted(rows, REPOSITORY)
+
+    reviews = Remote(
+        what="The labelled part of IMDB",
+        url=f"https://huggingface.co/datasets/{REPOSITORY}",
+        file="aclImdb_v1.tar.gz (84,125,825 bytes; https://ai.stanford.edu/~amaas/data/sentiment/), or the "
+        "two parquet files",
+        place="aclImdb/ (the unpacked archive)",
+        task="text",
+    ).fetch(raw, call)
+    if (found := content_sha256(reviews)) != CONTENT_SHA256:
+        raise UserError(
+            f"{REPOSITORY} at {REVISION} gave reviews with content sha256 {found}; the official ones have "
+            f"{CONTENT_SHA256}. Delete {raw / 'huggingface'} and try again, or use aclImdb_v1.tar.gz."
+        )
+    return reviews

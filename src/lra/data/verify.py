@@ -1,0 +1,140 @@
+"""Checks of prepared data: bytes, counts, labels, overlap of the splits; and samples to look at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lra.data.datasets import BatchDataset, TokenPairs
+from lra.data.spec import TaskSpec
+from lra.data.storage import Prepared
+from lra.data.task import PublishedTask
+from lra.errors import UserError
+
+SPLITS = ("train", "val", "test")
+COMPLETE = ("official", "regenerated", "modified")  # variants with the published number of samples
+DISJOINT = ("regenerated",)  # official data have their own repeated samples; ours must not
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found. `note` is neither good nor bad: a property of the published data."""
+
+    check: str
+    verdict: Literal["ok", "wrong", "note"]
+    detail: str
+
+
+def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
+    """All checks of one prepared set."""
+    spec, meta = task.spec, prepared.meta
+    try:
+        prepared.verify()
+        size = sum(info.bytes for info in meta.arrays.values())
+        yield Finding("sha256", "ok", f"{len(meta.arrays)} arrays, {size / 1e6:,.1f} MB")
+    except UserError as error:
+        yield Finding("sha256", "wrong", str(error))
+        return
+    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    yield _counts(spec, prepared, splits)
+    for split, data in splits.items():
+        yield _targets(spec, split, data.y)
+    yield _overlap(spec, prepared, splits)
+
+
+def draw(task: PublishedTask, prepared: Prepared, path: Path) -> None:
+    """Draw the first test samples: images as images, other features as curves, tokens as text."""
+    from matplotlib.figure import Figure
+
+    spec, data = task.spec, task.dataset(prepared, "test")
+    rows, columns = (4, 8) if _is_image(spec) else (4, 2)
+    batch = data[np.arange(min(rows * columns, len(data)))]
+    figure = Figure(figsize=(2 * columns if _is_image(spec) else 10, 2 * rows), layout="constrained")
+    for i, axes in enumerate(figure.subplots(rows, columns).flat[: len(batch.y)]):
+        axes.set_axis_off()
+        axes.set_title(f"{batch.y[i].item():.4g}", fontsize=8)
+        x = batch.x[i].numpy()
+        if spec.kind == "tokens":
+            axes.text(0, 1, _text(x, batch.lengths[i], prepared), va="top", fontsize=6, family="monospace")
+        elif _is_image(spec):
+            side = int(spec.max_length**0.5)
+            x = (x - x.min()) / (x.max() - x.min())
+            axes.imshow(x.reshape(side, side, spec.inputs).squeeze(), cmap="gray")
+        else:
+            axes.plot(x if spec.inputs < 4 else x.sum(1), linewidth=0.5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+
+
+def _counts(spec: TaskSpec, prepared: Prepared, splits: dict[str, BatchDataset]) -> Finding:
+    found = {split: len(data) for split, data in splits.items()}
+    detail = ", ".join(f"{split} {n:,}" for split, n in found.items())
+    if found != prepared.meta.counts:
+        return Finding("counts", "wrong", f"{detail}; meta.json says {prepared.meta.counts}")
+    if prepared.meta.variant not in COMPLETE:
+        return Finding("counts", "note", f"{detail} ({prepared.meta.variant})")
+    if found != dict(spec.splits):
+        return Finding("counts", "wrong", f"{detail}; published: {dict(spec.splits)}")
+    return Finding("counts", "ok", detail)
+
+
+def _targets(spec: TaskSpec, split: str, y: np.ndarray) -> Finding:
+    if spec.metric == "rmse":
+        verdict = "ok" if np.isfinite(y).all() else "wrong"
+        return Finding(f"{split} targets", verdict, f"mean {y.mean():.3f}, deviation {y.std():.3f}")
+    classes = np.bincount(y, minlength=spec.outputs)
+    verdict = "ok" if len(classes) == spec.outputs else "wrong"
+    share = classes / classes.sum()
+    return Finding(
+        f"{split} labels", verdict, f"{share.min():.1%} to {share.max():.1%} of {spec.outputs} classes"
+    )
+
+
+def _overlap(spec: TaskSpec, prepared: Prepared, splits: dict[str, BatchDataset]) -> Finding:
+    """Samples that two splits share, by their content; pairs by their two documents."""
+    sets = {}
+    for split, data in splits.items():
+        if split == "val" and spec.protocol == "test_as_validation":
+            continue
+        sets[split] = set(_digests(data))
+    shared = [
+        f"{len(sets[a] & sets[b]):,} in {a} and {b}"
+        for a, b in (("train", "val"), ("train", "test"), ("val", "test"))
+        if a in sets and b in sets and sets[a] & sets[b]
+    ]
+    detail = ", ".join(shared) or "no sample in two splits"
+    if not shared:
+        return Finding("disjoint", "ok", detail)
+    return Finding("disjoint", "wrong" if prepared.meta.variant in DISJOINT else "note", detail)
+
+
+def _digests(data: BatchDataset) -> Iterator[bytes]:
+    if isinstance(data, TokenPairs):
+        yield from (pair.tobytes() for pair in data.pairs)
+        return
+    for start in range(0, len(data), CHUNK):
+        batch = data[np.arange(start, min(start + CHUNK, len(data)))]
+        for x, length in zip(batch.x.numpy(), batch.lengths.tolist(), strict=True):
+            yield hashlib.blake2b(x[:length].tobytes(), digest_size=16).digest()
+
+
+def _is_image(spec: TaskSpec) -> bool:
+    return (
+        spec.kind == "features"
+        and spec.inputs in (1, 3)
+        and int(spec.max_length**0.5) ** 2 == spec.max_length
+    )
+
+
+def _text(tokens: np.ndarray, length: int, prepared: Prepared) -> str:
+    vocabulary = prepared.meta.facts["vocabulary"]
+    symbols = [vocabulary[token] for token in tokens[: min(length, 400)]]
+    text = (" " if "[MIN" in vocabulary else "").join(symbols)[:400].replace("\n", " ")
+    text = text.encode("ascii", "replace").decode().replace("$", r"\$")
+    return "\n".join(text[i : i + 80] for i in range(0, len(text), 80))

@@ -1,0 +1,175 @@
+"""Figures from records, as SVG: learning curves, results with their spread, accuracy against compute."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lra.config import CONFIG_DIR, compose, factory
+from lra.records.schema import RunRecord
+from lra.tables.select import PAPER_DATA, Cell, Table
+from lra.tables.statistics import scale
+
+# Okabe and Ito's colours, told apart by colour-blind readers; the lightest are left out
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_SETTINGS = {
+    "svg.hashsalt": "lra",  # the same figure gives the same bytes
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element, byte for byte the same for the same figure."""
+    out = io.StringIO()
+    with matplotlib.rc_context(_SETTINGS):
+        figure.savefig(out, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def learning_curves(cells: Iterable[Cell]) -> str | None:
+    """Validation metric by epoch, one panel a column, one colour a row; dashed where a run stands apart."""
+    columns: dict[str, list[tuple[Cell, RunRecord]]] = {}
+    for cell in cells:
+        for record in cell.records:
+            if record.metrics.curve:
+                columns.setdefault(cell.planned.column.title, []).append((cell, record))
+    if not columns:
+        return None
+    with matplotlib.rc_context(_SETTINGS):
+        figure, panels = _panels(len(columns))
+        for axes, (title, runs) in zip(panels, columns.items(), strict=True):
+            rows = list(dict.fromkeys(cell.planned.row.title for cell, _ in runs))
+            for cell, record in runs:
+                colour = COLOURS[rows.index(cell.planned.row.title) % len(COLOURS)]
+                _curve(axes, record, colour, dashed=record in cell.apart)
+            for i, row in enumerate(rows):
+                axes.plot([], [], color=COLOURS[i % len(COLOURS)], label=row)
+            axes.set(title=title, xlabel="epoch", ylabel=f"validation {_unit(runs[0][1])}")
+            axes.legend()
+        return svg(figure)
+
+
+def run_curve(record: RunRecord) -> str | None:
+    """One run: training and validation loss, and the validation metric with its best point."""
+    if not record.metrics.curve:
+        return None
+    with matplotlib.rc_context(_SETTINGS):
+        figure, (left, right) = _panels(2)
+        for key, colour in (("train_loss", COLOURS[0]), ("val_loss", COLOURS[1])):
+            rows = [r for r in record.metrics.curve if key in r]
+            left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=colour, label=key)
+        left.set(xlabel="epoch", ylabel="loss")
+        left.legend()
+        _curve(right, record, COLOURS[2], dashed=False)
+        best = record.metrics.best_val
+        if best:
+            right.plot(best.epoch, best.value * scale(record), "o", color=COLOURS[1], label="best")
+            right.legend()
+        right.set(xlabel="epoch", ylabel=f"validation {_unit(record)}")
+        return svg(figure)
+
+
+def dots(table: Table) -> str | None:
+    """Mean and std of each complete cell, one panel a column; hollow diamonds are the paper's."""
+    columns = [
+        (column, cells)
+        for column in table.study.columns
+        if (cells := [c for row in table.study.rows if (c := table.cell(row, column)) and c.complete])
+    ]
+    if not columns:
+        return None
+    with matplotlib.rc_context(_SETTINGS):
+        figure, panels = _panels(len(columns), height=0.6 + 0.35 * max(len(c) for _, c in columns))
+        for axes, (column, cells) in zip(panels, columns, strict=True):
+            for y, cell in enumerate(reversed(cells)):
+                s = cell.summary
+                axes.errorbar(s.mean, y, xerr=s.std or 0, fmt="o", color=COLOURS[0], capsize=3)
+                value = cell.reported and cell.reported.value
+                if value and value.mean is not None:
+                    axes.errorbar(
+                        float(value.mean),
+                        y - 0.2,
+                        xerr=float(value.std or 0),
+                        fmt="D",
+                        color=COLOURS[1],
+                        markerfacecolor="white",
+                        capsize=3,
+                    )
+            axes.set_yticks(range(len(cells)), [c.planned.row.title for c in reversed(cells)])
+            axes.set_ylim(-0.6, len(cells) - 0.4)
+            axes.set(title=column.title, xlabel=_unit(cells[0].complete[0]))
+        return svg(figure)
+
+
+def against_compute(records: Iterable[RunRecord]) -> str | None:
+    """Test result against wall-clock time of every finished run; hollow where it is not the paper's run."""
+    finished = [r for r in records if r.metrics.test and r.compute.wall_s > 0]
+    if not finished:
+        return None
+    metrics = sorted({r.metrics.name for r in finished})
+    with matplotlib.rc_context(_SETTINGS):
+        figure, panels = _panels(len(metrics))
+        for axes, metric in zip(panels, metrics, strict=True):
+            runs = [r for r in finished if r.metrics.name == metric]
+            tasks = sorted({r.data.task for r in runs})
+            for record in runs:
+                colour = COLOURS[tasks.index(record.data.task) % len(COLOURS)]
+                full = record.budget.kind == "paper" and record.data.variant in PAPER_DATA
+                hours, value = record.compute.wall_s / 3600, record.metrics.test.value * scale(record)
+                fill = colour if full else "white"
+                axes.plot(hours, value, "o" if full else "v", color=colour, markerfacecolor=fill)
+            for i, task in enumerate(tasks):
+                axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=task)
+            axes.set(xscale="log", xlabel="hours of wall-clock time", ylabel=f"test {_unit(runs[0])}")
+            axes.legend()
+        return svg(figure)
+
+
+def kernels(length: int = 512, features: int = 4) -> str:
+    """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
+    import torch
+
+    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml") if file.stem != "none")
+    with matplotlib.rc_context(_SETTINGS), torch.random.fork_rng(devices=[]), torch.no_grad():
+        figure, panels = _panels(len(names))
+        for axes, name in zip(panels, names, strict=True):
+            torch.manual_seed(0)
+            kernel = factory(compose([f"kernel={name}"])["kernel"])(features, 1)
+            for line, colour in zip(kernel(length)[0], COLOURS, strict=False):
+                axes.plot(line / line.abs().max(), color=colour, linewidth=1)
+            axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
+        return svg(figure)
+
+
+def _curve(axes: Axes, record: RunRecord, colour: str, dashed: bool) -> None:
+    key = f"val_{record.metrics.name}"
+    points = [(r["epoch"], r[key] * scale(record)) for r in record.metrics.curve if key in r]
+    points = [(x, y) for x, y in points if math.isfinite(y)]
+    style = "--" if dashed else "-"
+    axes.plot([x for x, _ in points], [y for _, y in points], style, marker=".", color=colour)
+
+
+def _panels(n: int, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:
+    across = min(n, 3)
+    down = math.ceil(n / across)
+    figure = Figure(figsize=(4.2 * across, max(height, 1.6) * down), layout="constrained", facecolor="white")
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for unused in panels[n:]:
+        unused.remove()
+    return figure, panels[:n]
+
+
+def _unit(record: RunRecord) -> str:
+    return "accuracy (%)" if record.metrics.name == "accuracy" else "RMSE"

@@ -1,0 +1,116 @@
+"""Every recipe composes, is typed, says where it comes from, fits one screen, and takes one step."""
+
+import numpy as np
+import pytest
+import torch
+
+from lra.config import CONFIG_DIR, Config, compose, experiments
+from lra.data.spec import Batch, TaskSpec
+from lra.training.assemble import make_model, make_task
+from lra.training.module import SequenceModule
+from lra.training.optim import make_optimizer
+
+EXPERIMENTS = experiments()
+SMALL = {"layers": 2, "features": 8}
+
+
+def batch_for(spec: TaskSpec) -> Batch:
+    rng = np.random.default_rng(0)
+    rows, length = (4 if spec.paired else 2), min(64, spec.max_length)
+    if spec.kind == "tokens":
+        x = torch.from_numpy(rng.integers(0, spec.inputs, (rows, length)))
+    else:
+        x = torch.from_numpy(rng.normal(size=(rows, length, spec.inputs)).astype(np.float32))
+    y = torch.zeros(2) if spec.metric == "rmse" else torch.tensor([0, spec.outputs - 1])
+    return Batch(x, torch.full((rows,), length), y)
+
+
+def test_there_are_recipes():
+    assert "lra/listops-s4d" in EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_composes_typed_and_sourced(name):
+    config = Config.parse(compose([f"experiment={name}"]))
+    assert config.source is not None
+    assert config.budget.kind == "paper"
+    lines = (CONFIG_DIR / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 45
+    assert lines[0] == "# @package _global_"
+    assert lines[1].startswith(f"# python train.py experiment={name}")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_takes_one_step(name):
+    torch.manual_seed(0)
+    config = Config.parse(compose([f"experiment={name}"]))
+    spec = make_task(config).spec
+    model = make_model(spec, config.model | SMALL, config.kernel)
+    module = SequenceModule(model, config.optimizer, config.scheduler)
+    batch = batch_for(spec)
+    optimizer = make_optimizer(model, config.optimizer)
+    loss = module.loss(module(batch), batch.y)
+    loss.backward()
+    optimizer.step()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(module.loss(module(batch), batch.y))
+
+
+KERNELS = sorted(p.stem for p in (CONFIG_DIR / "kernel").glob("*.yaml") if p.stem != "none")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_fits_the_recipe(kernel):
+    config = Config.parse(compose([f"kernel={kernel}"]))
+    spec = make_task(config).spec
+    batch = batch_for(spec)
+    outputs = make_model(spec, config.model | SMALL, config.kernel)(batch.x, batch.lengths)
+    assert outputs.shape == (2, spec.outputs)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["+optimizer.learning_rate=1"], r"optimizer.learning_rate: no such option"),
+        (["+kernel.inti=lin"], r"kernel.inti: no such option; .* Did you mean 'init'"),
+        (["+model.feature=3"], r"model.feature: no such option; .* Did you mean 'features'"),
+        (["+task.max_len=3"], r"task.max_len: no such option; .* Did you mean 'max_length'"),
+        (["optimizer.lr=fast"], r"optimizer.lr: .* number .*'fast'"),
+        (["optimizer.lr=-1"], r"optimizer.lr: Input should be greater than 0 \(given: -1\)"),
+        (["trainer.precision=16"], r"trainer.precision: .*32-true"),
+        (["seed=-1"], r"seed: "),
+        (["scheduler.name=linear"], r"scheduler: .*cosine"),
+        (["kernel._target_=lra.kernels.s5.S5"], r"lra.kernels.s5.S5 cannot be imported"),
+    ],
+)
+def test_mistakes_are_answered_in_words(overrides, message):
+    from lra.errors import UserError
+
+    with pytest.raises(UserError, match=message):
+        Config.parse(compose(["experiment=lra/listops-s4d", *overrides]))
+
+
+def test_run_id_depends_on_what_is_computed_and_on_nothing_else():
+    base = ["experiment=lra/listops-s4d"]
+
+    def run_id(*overrides: str) -> str:
+        return Config.parse(compose([*base, *overrides])).run_id()
+
+    same = [
+        "logger=wandb",
+        "data_dir=/elsewhere",
+        "trainer.accelerator=cpu",
+        "force=true",
+        "kernel.init=legs",
+    ]
+    assert {run_id(override) for override in same} == {run_id()}
+    other = ["seed=1", "seed=2", "kernel.init=lin", "budget=smoke", "trainer.precision=bf16-mixed"]
+    assert len({run_id(), *map(run_id, other)}) == len(other) + 1
+
+
+def test_changes_against_the_recipe():
+    from lra.config import changes
+
+    overrides = ["kernel.init=lin", "seed=5", "budget=smoke", "logger=wandb", "optimizer.lr=0.01"]
+    config = Config.parse(compose(["experiment=lra/listops-s4d", *overrides]))
+    assert changes(config, "lra/listops-s4d") == {"kernel.init": "lin"}

@@ -1,0 +1,124 @@
+"""The command line with real processes: help, mistakes, a smoke run, interruption."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lra.config import ROOT
+from lra.data.listops import ListOps
+
+
+def train(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "train.py", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def listops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared ListOps, once for all worker processes of the suite."""
+    folder = tmp_path_factory.getbasetemp().parent / "prepared"
+    ListOps().prepare(folder)
+    return folder
+
+
+@pytest.fixture
+def smoke(listops: Path, tmp_path: Path) -> list[str]:
+    return [
+        "experiment=lra/listops-s4d",
+        "budget=smoke",
+        "trainer.accelerator=cpu",
+        f"data_dir={listops}",
+        f"output_dir={tmp_path}/outputs",
+        f"results_dir={tmp_path}/results",
+    ]
+
+
+def test_help_is_quick_and_lists_the_experiments():
+    begin = time.monotonic()
+    result = train("--help")
+    assert time.monotonic() - begin < 10  # two seconds on a quiet machine; tests run beside others
+    assert result.returncode == 0
+    assert "listops-s4d" in result.stdout
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; sys.argv=['train.py','--help']; import runpy\n"
+    code += "try: runpy.run_path('train.py', run_name='__main__')\nexcept SystemExit: pass\n"
+    code += (
+        "print('HEAVY', sorted({'torch','numba','wandb','datasets','pytorch_lightning'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "HEAVY []" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["experiment=lra/listop-s4d"], "Did you mean lra/listops-s4d"),
+        (["experiment=lra/listops-s4d", "kernal.init=lin"], "Did you mean kernel.init"),
+        (["experiment=lra/listops-s4d", "kernel=s4dd"], "Did you mean s4d"),
+        (["experimnt=lra/listops-s4d"], "Did you mean experiment"),
+        (["experiment=lra/listops-s4d", "kernel.init=legz"], "legs"),
+        (["experiment=lra/listops-s4d", "task.path=/nowhere"], "basic_train.tsv"),
+    ],
+)
+def test_mistakes_get_a_message_not_a_traceback(arguments, message):
+    result = train(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_smoke_run_twice(smoke):
+    first = train(*smoke)
+    assert first.returncode == 0, first.stderr
+    assert "Traceback" not in first.stderr
+    assert "chance" in first.stdout
+    assert "60.47" in first.stdout  # the paper's number, beside ours
+    score = re.search(r"ours +([\d.]+)", first.stdout).group(1)
+    second = train(*smoke)
+    assert second.returncode == 0
+    assert "is finished" in second.stdout
+    assert re.search(r"ours +([\d.]+)", second.stdout).group(1) == score
+
+
+def test_sweep(smoke):
+    result = train("-m", *smoke, "kernel.init=inv,lin")
+    assert result.returncode == 0, result.stderr
+    records = list(Path(smoke[-1].partition("=")[2]).rglob("*.json"))
+    assert len(records) == 2
+
+
+@pytest.mark.slow
+def test_interrupted_run_goes_on(smoke, tmp_path):
+    longer = [*smoke, "budget.epochs=40"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *longer],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 130, rest
+    assert "goes on from the last checkpoint" in rest
+    result = train(*smoke, "budget.epochs=40")
+    assert result.returncode == 0, result.stderr
+    assert "going on from" in result.stdout

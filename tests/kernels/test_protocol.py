@@ -1,0 +1,109 @@
+"""Every kernel with a file in configs/kernel keeps the protocol. A new kernel is picked up by its file."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import OmegaConf
+
+from lra.errors import UserError
+from lra.kernels.base import Kernel, Rule
+from lra.ops.long_conv import long_conv
+
+FILES = sorted((Path(__file__).parents[2] / "configs" / "kernel").glob("*.yaml"))
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def config(request):
+    return OmegaConf.load(request.param)
+
+
+def build(config, **options) -> Kernel:
+    torch.manual_seed(0)
+    return instantiate(OmegaConf.merge(config, {"state_size": 8, **options}))(features=4, channels=2)
+
+
+def kernel_needs_a_length(kernel: Kernel) -> bool:
+    """The kernel of a DSS softmax is normalised over its length."""
+    return getattr(kernel, "version", None) == "softmax"
+
+
+def test_config_states_every_option_with_its_default(config):
+    signature = inspect.signature(get_class(config._target_).__init__).parameters
+    options = {name: p.default for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
+    stated = {key: value for key, value in OmegaConf.to_container(config).items() if not key.startswith("_")}
+    assert stated.keys() == options.keys()
+    assert {key: value for key, value in stated.items() if key != "lr"} == {
+        key: value for key, value in options.items() if key != "lr"
+    }
+
+
+@pytest.mark.parametrize("length", [1, 2, 37, 64])
+def test_kernel_shape_and_precision(config, length):
+    kernel = build(config)
+    assert kernel(length).shape == (2, 4, length)
+    assert kernel(length).dtype == torch.float32
+    assert kernel.double()(length, rate=2.0).dtype == torch.float64
+
+
+def test_every_parameter_is_real_and_gets_a_gradient(config):
+    kernel = build(config)
+    kernel(37).square().sum().backward()
+    for name, parameter in kernel.named_parameters():
+        assert not parameter.is_complex(), name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_rules_name_parameters(config):
+    kernel = build(config)
+    rules = kernel.optimizer_rules()
+    assert rules.keys() <= dict(kernel.named_parameters()).keys()
+    assert all(isinstance(rule, Rule) for rule in rules.values())
+
+
+def test_state_dict_restores_the_kernel(config):
+    kernel, other = build(config), build(config)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1)
+    other.load_state_dict(kernel.state_dict())
+    assert torch.equal(other(37), kernel(37))
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0])
+def test_recurrence_is_the_convolution_or_is_refused(config, rate):
+    kernel = build(config).double()
+    u = torch.randn(3, 4, 41).double()
+    with torch.no_grad():
+        if kernel_needs_a_length(kernel):
+            with pytest.raises(UserError, match="length"):
+                kernel.discretize(rate)
+            return
+        system = kernel.discretize(rate)
+        state, outputs = kernel.initial_state(3), []
+        for t in range(41):
+            y, state = kernel.step(u[..., t], state, system)
+            outputs.append(y)
+        torch.testing.assert_close(torch.stack(outputs, -1), long_conv(u, kernel(41, rate)))
+
+
+def test_unaffected_by_autocast(config):
+    kernel = build(config)
+    plain = kernel(64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(kernel(64), plain)
+
+
+def test_float32_is_close_to_float64_at_long_lengths(config):
+    kernel = build(config, state_size=64)
+    single = kernel(16384)
+    exact = kernel.double()(16384)
+    assert ((single - exact).norm(dim=-1) / exact.norm(dim=-1)).max() < 1e-5
+
+
+def test_misspelt_option_is_refused(config):
+    with pytest.raises(UserError):
+        build(config, init="nothing")

@@ -1,0 +1,119 @@
+"""The whole model: padding, batches, streaming, heads, gradients."""
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lra.data.spec import TaskSpec
+from lra.errors import UserError
+from lra.kernels.s4d import S4D
+from lra.models.backbone import SSMBackbone
+from lra.models.classifier import Classifier
+
+SPLITS = {"train": 1, "val": 1, "test": 1}
+OPTIONS = {
+    "layers": 2,
+    "features": 6,
+    "norm": "batch",
+    "prenorm": True,
+    "dropout": 0.0,
+    "tie_dropout": True,
+    "mixing": "glu",
+    "bidirectional": True,
+    "mask_padding": True,
+}
+
+
+def make(pooling: str = "mean", *, kind: str = "tokens", paired: bool = False, **changes) -> Classifier:
+    torch.manual_seed(0)
+    spec = TaskSpec("toy", kind, 7, 64, 3, SPLITS, paired=paired)
+    model = Classifier(spec, SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | changes)), pooling).double()
+    for module in model.modules():  # batch norms that are not the identity
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2.0)
+    return model.eval()
+
+
+CASES = pytest.mark.parametrize("norm", ["batch", "layer"])
+PRENORM = pytest.mark.parametrize("prenorm", [True, False])
+POOLING = pytest.mark.parametrize("pooling", ["mean", "last"])
+
+
+@CASES
+@PRENORM
+@POOLING
+@given(extra=st.integers(1, 9), filler=st.integers(0, 6))
+@settings(max_examples=5, deadline=None)
+def test_padding_does_not_change_the_logits(norm, prenorm, pooling, extra, filler):
+    model = make(pooling, norm=norm, prenorm=prenorm)
+    x, lengths = torch.randint(0, 7, (3, 11)), torch.tensor([11, 4, 7])
+    padded = torch.nn.functional.pad(x, (0, extra), value=filler)
+    torch.testing.assert_close(model(padded, lengths), model(x, lengths))
+
+
+@POOLING
+def test_a_batch_is_its_rows(pooling):
+    model = make(pooling)
+    x, lengths = torch.randint(0, 7, (3, 13)), torch.tensor([13, 5, 9])
+    rows = [model(x[i : i + 1, : lengths[i]], lengths[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(model(x, lengths), torch.cat(rows))
+
+
+@CASES
+@PRENORM
+@POOLING
+def test_streaming_equals_the_whole_sequence(norm, prenorm, pooling):
+    model = make(
+        pooling, norm=norm, prenorm=prenorm, bidirectional=False, mixing="linear", mask_padding=False
+    )
+    x = torch.randint(0, 7, (2, 17))
+    carried = model.start(2)
+    for t in range(17):
+        outputs, carried = model.step(x[:, t], carried)
+        expected = model(x[:, : t + 1], torch.full((2,), t + 1))
+        torch.testing.assert_close(outputs, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_bidirectional_models_do_not_stream():
+    with pytest.raises(UserError, match="no recurrent mode"):
+        make().start(1)
+
+
+def test_pairs_share_the_encoder_and_meet_in_the_head():
+    model = make(paired=True)
+    x, lengths = torch.randint(0, 7, (4, 9)), torch.tensor([9, 8, 7, 6])
+    assert model(x, lengths).shape == (2, 3)
+    swapped = model(x[[2, 3, 0, 1]], lengths[[2, 3, 0, 1]])
+    assert not torch.allclose(swapped, model(x, lengths))
+
+
+def test_features_go_through_a_linear_encoder():
+    model = make(kind="features")
+    assert model(torch.randn(2, 9, 7, dtype=torch.double), torch.tensor([9, 9])).shape == (2, 3)
+
+
+def test_every_parameter_gets_a_gradient():
+    model = make().train()
+    model(torch.randint(0, 7, (8, 20)), torch.full((8,), 20)).logsumexp(1).sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_tied_dropout_drops_whole_channels():
+    torch.manual_seed(0)
+    backbone = SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | {"dropout": 0.5}))
+    dropped = backbone.blocks[0].layer.dropout(torch.ones(4, 6, 10))
+    assert ((dropped == 0).all(-1) | (dropped == 2).all(-1)).all()
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(UserError, match="mixing is 'gul'; allowed: glu, linear"):
+        make(mixing="gul")
+    with pytest.raises(UserError, match="pooling"):
+        make("max")
+    with pytest.raises(UserError, match="needs a kernel"):
+        SSMBackbone(None, **OPTIONS)

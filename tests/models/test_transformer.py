@@ -1,0 +1,53 @@
+"""The Transformer baseline: padding, order, and what it refuses."""
+
+import pytest
+import torch
+
+from lra.data.spec import TaskSpec
+from lra.errors import UserError
+from lra.models.classifier import Classifier
+from lra.models.transformer import Transformer, sinusoids
+
+OPTIONS = {"layers": 2, "features": 8, "heads": 2, "mlp": 16, "dropout": 0.1, "attention_dropout": 0.1}
+SPEC = TaskSpec("toy", "tokens", 7, 64, 3, {"train": 1, "val": 1, "test": 1})
+
+
+def make() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(SPEC, Transformer(None, **OPTIONS), "mean").double().eval()
+
+
+def test_padding_does_not_change_the_logits():
+    model, x, lengths = make(), torch.randint(0, 7, (3, 11)), torch.tensor([11, 4, 7])
+    padded = torch.nn.functional.pad(x, (0, 5), value=3)
+    torch.testing.assert_close(model(padded, lengths), model(x, lengths))
+
+
+def test_positions_matter():
+    model, x, lengths = make(), torch.arange(7).unsqueeze(0), torch.tensor([7])
+    assert not torch.allclose(model(x, lengths), model(x.flip(1), lengths))
+
+
+def test_attention_is_softmax_of_scaled_products():
+    block = make().backbone.blocks[0]
+    x = torch.randn(2, 5, 8, dtype=torch.double)
+    q, k, v = block.qkv(block.norm1(x)).view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    weights = torch.softmax(q @ k.transpose(-1, -2) / 2, dim=-1)
+    middle = x + block.out((weights @ v).transpose(1, 2).reshape(2, 5, 8))
+    expected = middle + block.mlp(block.norm2(middle))
+    torch.testing.assert_close(block(x, torch.ones(2, 1, 1, 5, dtype=torch.bool)), expected)
+
+
+def test_sinusoids():
+    table = sinusoids(50, 7, torch.device("cpu"))
+    assert table.shape == (50, 7)
+    torch.testing.assert_close(table[:, 0], torch.arange(50.0).sin())
+
+
+def test_what_is_refused():
+    with pytest.raises(UserError, match="heads=3 does not divide"):
+        Transformer(None, **(OPTIONS | {"heads": 3}))
+    with pytest.raises(UserError, match="kernel=none"):
+        Transformer(object, **OPTIONS)
+    with pytest.raises(UserError, match="rate=1"):
+        make()(torch.zeros(1, 4, dtype=torch.long), torch.tensor([4]), rate=2.0)

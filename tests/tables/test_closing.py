@@ -1,0 +1,80 @@
+import io
+
+import pytest
+from factory import make_record
+from rich.console import Console
+
+from lra.records import store
+from lra.tables.closing import closing
+
+
+@pytest.fixture
+def shown(tmp_path, golden):
+    """What is printed at the end of a run, the other records being there already."""
+
+    def show(record, others=()):
+        for r in [*others, record]:
+            store.write(r, tmp_path)
+        console = Console(file=io.StringIO(), width=100, color_system=None)
+        console.print(closing(record, tmp_path, golden / "experiments", golden / "reported"))
+        return console.file.getvalue()
+
+    return show
+
+
+def test_a_full_run(shown):
+    text = shown(make_record(value=0.602, chance=0.179))
+    for words in (
+        "60.2",
+        "standard error 1.1, 2000 test samples",
+        "17.9",
+        "60.47 ±0.34",
+        "−0.3 points",
+        "match",
+    ):
+        assert words in text
+    assert "60.2 (n=1)" in text  # the table
+    assert "Apart" not in text
+
+
+def test_a_demo_run_gets_no_verdict(shown):
+    demo = make_record(value=0.36, kind="demo", fraction=0.02, reasons=["5 of 40 epochs"])
+    text = shown(demo, [make_record(value=0.6, seed=s) for s in range(2)])
+    assert "36.0 ▽2%" in text
+    assert "−24.5 points" in text
+    assert "none: this run is not comparable" in text
+    assert "5 of 40 epochs" in text
+    assert "60.0 ±0.0 (n=2)" in text  # the demo is not in the mean
+    assert "Apart" in text
+
+
+def test_a_run_at_chance(shown):
+    at_chance = make_record("lra/pathx-s4d", 0.501, chance=0.5, n_test=20000, changes={"kernel.init": "lin"})
+    text = shown(at_chance)
+    assert "not above chance" in text
+    assert "match" in text
+
+
+def test_too_good_to_be_believed(shown):
+    assert "look for a leak" in shown(make_record(value=0.99))
+
+
+def test_a_failed_run_has_no_number(shown):
+    text = shown(
+        make_record(value=None, status="failed", reason="diverged: the loss is not finite", done=0.4)
+    )
+    assert "✗ diverged@4k" in text
+    assert "verdict" not in text
+
+
+def test_a_run_of_no_study(shown):
+    text = shown(make_record("lra/listops-mine", 0.6))
+    assert "No study has a cell" in text
+    assert "no number for this run" in text
+
+
+def test_bad_records_are_named(shown, tmp_path):
+    broken = tmp_path / "runs" / "broken.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    assert "left out" in shown(make_record())

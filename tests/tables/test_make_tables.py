@@ -1,0 +1,148 @@
+"""The command line: writing, staleness, README blocks, grouping, errors."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+from factory import make_record
+
+from lra.records import store
+from lra.studies.schema import study_names
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "make_tables.py"
+
+
+@pytest.fixture(scope="module")
+def main():
+    return runpy.run_path(str(SCRIPT))["main"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    store.write(make_record(value=0.6), folder)
+    return folder
+
+
+@pytest.fixture
+def run(main, results, capsys):
+    """Run the command; returns its exit status, output and error output."""
+
+    def call(*arguments):
+        code = main([*arguments, "--results-dir", str(results)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_files_are_written_and_then_current(run, results):
+    code, out, _ = run()
+    assert code == 0
+    assert "60.0 (n=1)" in out
+    assert {f.name for f in (results / "tables").iterdir()} == {
+        f"{name}.{suffix}" for name in study_names() for suffix in ("md", "csv", "tex")
+    }
+    assert run("--check") == (0, "", "")
+
+
+def test_check_names_what_is_stale(run, results):
+    run()
+    store.write(make_record(value=0.7, seed=1), results)
+    (results / "tables" / "gone.md").write_text("")
+    (results / "tables" / "s4-lra.csv").unlink()
+    code, _, err = run("--check")
+    assert code == 1
+    named = [line.split(": ")[1].rpartition("/")[2] for line in err.splitlines() if line.startswith("stale")]
+    assert named == ["s4-lra.csv", "s4d-lra.md", "s4d-lra.csv", "s4d-lra.tex", "gone.md"]
+
+
+def test_one_study_only(run, results):
+    assert run("s4d-lra")[0] == 0
+    assert sorted(f.suffix for f in (results / "tables").iterdir()) == [".csv", ".md", ".tex"]
+    assert run("s4d-lra", "--check")[0] == 0
+    assert run("s4-lra", "--check")[0] == 1
+
+
+def test_printing_writes_nothing(run, results):
+    code, out, _ = run("s4d-lra", "--format", "md")
+    assert code == 0
+    assert out.startswith("# S4D on the Long Range Arena")
+    assert run("s4d-lra", "--format", "terminal")[0] == 0
+    assert not (results / "tables").exists()
+
+
+def test_readme_blocks(run, results):
+    readme = results.parent / "README.md"
+    before = "# Title\n\n<!-- table:s4d-lra -->\nold\n<!-- /table -->\n\nThe end.\n"
+    readme.write_text(before)
+    run("s4d-lra")
+    assert readme.read_text() == before  # only a full run or --readme touches it
+    code, _, err = run("--check")
+    assert code == 1
+    assert "README.md" in err
+    assert run("--readme")[0] == 0
+    after = readme.read_text()
+    assert after.startswith("# Title\n\n<!-- table:s4d-lra -->\n")
+    assert after.endswith("<!-- /table -->\n\nThe end.\n")
+    assert "60.0 (n=1)" in after
+    assert "old" not in after
+    assert run("--check", "--readme")[0] == 0
+
+
+def test_readme_block_of_no_study(run, results):
+    (results.parent / "README.md").write_text("<!-- table:s4d-lr -->\n<!-- /table -->\n")
+    code, _, err = run()
+    assert code == 2
+    assert "Did you mean 's4d-lra'" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["s4d-lrs"], "Did you mean 's4d-lra'"),
+        (["s4d-lra", "--explain", "s4d-leg:listops"], "Did you mean 's4d-legs'"),
+        (["s4d-lra", "--explain", "s4d-legs:listop"], "Did you mean 'listops'"),
+        (["s4d-lra", "--explain", "s4d-lin-wide:text"], "leaves that column out"),
+        (["--explain", "s4d-legs:listops"], "needs one study"),
+        (["--group", "kernel.inti"], "Did you mean 'kernel.init'"),
+    ],
+)
+def test_mistakes_get_near_matches(run, arguments, words):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert words in err
+
+
+def test_explain(run):
+    code, out, _ = run("s4d-lra", "--explain", "s4d-legs:listops")
+    assert code == 0
+    assert make_record(value=0.6).run_id in out
+    assert "python train.py experiment=lra/listops-s4d" in out
+
+
+def test_bad_records_are_named(run, results):
+    (results / "runs" / "broken.json").write_text("{")
+    _, _, err = run("s4d-lra")
+    assert "left out" in err
+    assert "broken.json" in err
+
+
+def test_a_sweep_groups_into_a_table(run, results):
+    for init in ("legs", "inv"):
+        changes = {} if init == "legs" else {"kernel.init": init}
+        for seed, value in enumerate([0.80, 0.82]):
+            sweep = {"changes": changes, "config": {"kernel": {"init": init}}}
+            store.write(make_record("scifar/s4d-ablation", value, seed=seed, **sweep), results)
+        extra = {**changes, "optimizer.lr": 0.1}
+        cut = {"kind": "demo", "fraction": 0.1, "config": {"kernel": {"init": init}}}
+        store.write(make_record("scifar/s4d-ablation", 0.5, changes=extra, **cut), results)
+    code, out, _ = run("--group", "kernel.init", "--format", "md")
+    assert code == 0
+    assert "| scifar/s4d-ablation | inv |  | 81.0 ±1.4 (n=2) | 0, 1 |" in out
+    assert "| scifar/s4d-ablation | inv | optimizer.lr=0.1 | *50.0 ▽10%* | 0; demo budget |" in out
+    assert "| lra/listops-s4d | legs |  | 60.0 (n=1) | 0 |" in out
+    for form in ("tex", "csv", "terminal"):
+        code, out, _ = run("--group", "kernel.init", "--format", form)
+        assert code == 0
+        assert "81.0" in out

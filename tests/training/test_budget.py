@@ -1,0 +1,58 @@
+"""Budgets: cuts in words, the stretched schedule, and what is refused."""
+
+import pytest
+
+from lra.config import Config
+from lra.data.spec import TaskSpec
+from lra.errors import UserError
+from lra.training.budget import make_plan
+
+SPEC = TaskSpec("toy", "tokens", 5, 100, 4, {"train": 1000, "val": 100, "test": 200})
+COUNTS = dict(SPEC.splits)
+
+
+def plan(composed, short=1000, **cuts):
+    composed["budget"] |= cuts
+    composed["trainer"] |= {"epochs": 10, "batch_size": 50}
+    composed["scheduler"] |= {"warmup_steps": 40, "total_steps": 210}
+    return make_plan(Config.parse(composed), SPEC, COUNTS, short)
+
+
+def test_the_papers_budget_is_the_recipe(toy):
+    whole = plan(toy)
+    assert whole.reasons == []
+    assert whole.fraction == 1
+    assert whole.steps == 200
+    assert whole.scheduler.total_steps == 210
+
+
+def test_cuts_are_named_and_stretch_the_schedule(toy):
+    cut = plan(toy, kind="reduced", epochs=5, train_samples=400, layers=1, features=4)
+    assert cut.reasons == ["5 of 10 epochs", "400 of 1 000 training samples", "4 of 8 features"]
+    assert cut.steps == 40
+    assert cut.fraction == pytest.approx(0.2)
+    assert (cut.scheduler.warmup_steps, cut.scheduler.total_steps) == (8, 42)
+    assert cut.model["features"] == 4
+
+
+def test_short_samples_only(toy):
+    cut = plan(toy, short=300, kind="reduced", train_length=50)
+    assert cut.reasons == ["300 of 1 000 training samples", "50 of 100 positions a training sample"]
+
+
+def test_a_cut_above_the_recipe_is_none(toy):
+    assert plan(toy, kind="reduced", epochs=99).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("cuts", "message"),
+    [
+        ({"kind": "paper", "epochs": 3}, "budget=paper is the recipe without cuts, but epochs is set"),
+        ({"kind": "reduced"}, "budget=reduced needs at least one cut"),
+        ({"kind": "reduced", "epochs": 0}, "greater than 0"),
+        ({"kind": "tiny"}, "'paper', 'reduced', 'demo' or 'smoke'"),
+    ],
+)
+def test_what_is_refused(toy, cuts, message):
+    with pytest.raises(UserError, match=message):
+        plan(toy, **cuts)

@@ -1,0 +1,101 @@
+"""Optimiser groups as in the published code (S4D paper's recipe), and the schedules."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+
+from lra.config import Cosine, Optimizer, Plateau
+from lra.data.spec import TaskSpec
+from lra.kernels.dss import DSS
+from lra.kernels.s4 import S4
+from lra.kernels.s4d import S4D
+from lra.models.backbone import SSMBackbone
+from lra.models.classifier import Classifier
+from lra.training.optim import cosine_factor, make_optimizer, make_scheduler, parameter_groups
+
+OPTIMIZER = Optimizer(lr=0.01, weight_decay=0.05)
+
+
+def make(kernel=S4D, lr=None, **model) -> Classifier:
+    spec = TaskSpec("toy", "tokens", 7, 64, 3, {"train": 1, "val": 1, "test": 1})
+    options = {
+        "layers": 2,
+        "features": 4,
+        "norm": "batch",
+        "prenorm": True,
+        "dropout": 0.0,
+        "tie_dropout": True,
+    }
+    options |= {"mixing": "glu", "bidirectional": True, "mask_padding": True} | model
+    return Classifier(spec, SSMBackbone(partial(kernel, state_size=4, lr=lr or {}), **options), "mean")
+
+
+def group_of(model: Classifier) -> dict[str, tuple[float, float]]:
+    return {n: (g["lr"], g["weight_decay"]) for g in parameter_groups(model, OPTIMIZER) for n in g["names"]}
+
+
+@pytest.mark.parametrize("kernel", [S4D, S4, DSS])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_every_parameter_is_in_exactly_one_group(kernel, norm):
+    model = make(kernel, norm=norm)
+    names = [name for group in parameter_groups(model, OPTIMIZER) for name in group["names"]]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    optimised = [p for group in make_optimizer(model, OPTIMIZER).param_groups for p in group["params"]]
+    assert sorted(map(id, optimised)) == sorted(id(p) for p in model.parameters())
+
+
+def test_groups_of_s4d_are_those_of_the_published_code():
+    groups = group_of(make(lr={"A": 0.001, "B": 0.001, "dt": None}))
+    layer = "backbone.blocks.0.layer"
+    assert groups[f"{layer}.kernel.A_real"] == (0.001, 0)
+    assert groups[f"{layer}.kernel.A_imag"] == (0.001, 0)
+    assert groups[f"{layer}.kernel.B"] == (0.001, 0)
+    assert groups[f"{layer}.kernel.log_dt"] == (0.01, 0)
+    assert groups[f"{layer}.kernel.C"] == (0.01, 0.05)
+    assert groups[f"{layer}.D"] == (0.01, 0.05)
+    assert groups[f"{layer}.mix.weight"] == (0.01, 0.05)
+    assert groups[f"{layer}.mix.bias"] == (0.01, 0)
+    assert groups["backbone.blocks.0.norm.weight"] == (0.01, 0)
+    assert groups["backbone.norm.bias"] == (0.01, 0)
+    assert groups["encoder.weight"] == (0.01, 0.05)
+    assert groups["head.weight"] == (0.01, 0.05)
+    assert groups["head.bias"] == (0.01, 0.05)  # encoder and head keep the decay, biases included
+
+
+def test_groups_of_dss_keep_w_slow_and_undecayed():
+    groups = group_of(make(DSS, lr={"Lambda": 0.001, "W": 0.001, "dt": 0.02}))
+    kernel = "backbone.blocks.0.layer.kernel"
+    assert groups[f"{kernel}.W"] == groups[f"{kernel}.Lambda_real"] == (0.001, 0)
+    assert groups[f"{kernel}.log_dt"] == (0.02, 0)
+
+
+def test_rate_zero_freezes():
+    model = make(lr={"B": 0})
+    assert "backbone.blocks.0.layer.kernel.B" not in group_of(model)
+    assert not model.backbone.blocks[0].layer.kernel.B.requires_grad
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0), (5, 0.5), (10, 1), (55, 0.5), (100, 0), (120, 0)])
+def test_cosine(step, factor):
+    assert math.isclose(cosine_factor(step, warmup=10, total=100), factor, abs_tol=1e-12)
+
+
+def test_cosine_scales_every_group():
+    optimizer = make_optimizer(make(lr={"A": 0.001}), OPTIMIZER)
+    scheduler = make_scheduler(optimizer, Cosine(name="cosine", warmup_steps=2, total_steps=10), True)
+    optimizer.step()
+    scheduler.step()
+    assert sorted({g["lr"] for g in optimizer.param_groups}) == [0.0005, 0.005]
+
+
+@pytest.mark.parametrize(("higher_is_better", "worse"), [(True, -1.0), (False, 1.0)])
+def test_plateau_waits_for_its_patience(higher_is_better, worse):
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make_scheduler(optimizer, Plateau(name="plateau", factor=0.2, patience=2), higher_is_better)
+    rates = []
+    for epoch in range(5):
+        scheduler.step(epoch * worse)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1, 1, 1, 0.2, 0.2]
