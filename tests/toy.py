@@ -9,7 +9,25 @@ from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
 from lra.data.task import Progress, Task
 
+SMALL = [  # overrides that make a model for it, trained in seconds
+    "model.layers=1",
+    "model.features=8",
+    "model.norm=layer",
+    "kernel.state_size=4",
+    "optimizer.weight_decay=0.01",
+    "scheduler.warmup_steps=2",
+    "scheduler.total_steps=24",
+    "trainer.epochs=4",
+    "trainer.batch_size=16",
+    "trainer.accelerator=cpu",
+]
+CONF = Path(__file__).parent / "conf"  # has the group task=toy
 SPLITS = {"train": 96, "val": 32, "test": 48}
+
+
+def folders(parent: Path) -> list[str]:
+    """Overrides that put everything below `parent`."""
+    return [f"data_dir={parent}/data", f"output_dir={parent}/outputs", f"results_dir={parent}/results"]
 
 
 class Toy(Task):

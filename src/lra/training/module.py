@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import MeanMetric, MeanSquaredError, Metric
+from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lra.config import Optimizer, Scheduler
@@ -17,6 +17,23 @@ from lra.data.datasets import share
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
+
+
+class Mean(Metric):
+    """Mean over the samples of all processes. Unlike that of torchmetrics it never waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("total", "count"):
+            self.add_state(state, torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, n: float) -> None:
+        """The mean of `n` samples."""
+        self.total += mean.detach() * n
+        self.count += n
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
 
 
 class SequenceModule(pl.LightningModule):
@@ -27,7 +44,7 @@ class SequenceModule(pl.LightningModule):
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
         self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
-        self.train_loss = MeanMetric(nan_strategy="disable")
+        self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in ("train", "val", "test")})
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}
@@ -47,13 +64,14 @@ class SequenceModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        self.train_loss.update(loss.detach(), len(batch.y))
+        mean = self.losses["train_loss"]
+        mean.update(loss, len(batch.y))
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch.y))
-        self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
+        self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
         return loss
 
     def on_train_epoch_start(self) -> None:  # not called when a run goes on within an epoch
-        self.train_loss.reset()
+        self.losses["train_loss"].reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
@@ -63,12 +81,13 @@ class SequenceModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         outputs, n = self(batch).float(), len(batch.y)
-        metric = self.metrics[f"{split}_metric"]
+        metric, mean = self.metrics[f"{split}_metric"], self.losses[f"{split}_loss"]
         metric.update(outputs.squeeze(-1) if self.spec.metric == "rmse" else outputs, batch.y)
-        shared = {"on_epoch": True, "batch_size": n, "sync_dist": True}
-        self.log(f"{split}/loss", self.loss(outputs, batch.y), **shared)
-        self.log(f"{split}/n", float(n), reduce_fx="sum", **shared)
-        self.log(f"{split}/{self.spec.metric}", metric, on_epoch=True, batch_size=n)
+        mean.update(self.loss(outputs, batch.y), n)
+        shared = {"on_step": False, "on_epoch": True, "batch_size": n}
+        self.log(f"{split}/{self.spec.metric}", metric, **shared)
+        self.log(f"{split}/loss", mean, **shared)
+        self.log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True, **shared)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = make_optimizer(self.model, self.optimizer_config)
@@ -91,8 +110,8 @@ class SequenceModule(pl.LightningModule):
 
     def _own_state(self) -> dict[str, Any]:
         """What differs between processes: random numbers, and the running mean of the training loss."""
-        loss = self.train_loss
-        state = {"torch": torch.get_rng_state(), "loss": [loss.mean_value.cpu(), loss.weight.cpu()]}
+        loss = self.losses["train_loss"]
+        state = {"torch": torch.get_rng_state(), "loss": [loss.total.cpu(), loss.count.cpu()]}
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
         return state
@@ -121,10 +140,9 @@ class SequenceModule(pl.LightningModule):
         self._add_loss(state["loss"])
 
     def _add_loss(self, state: list[Tensor]) -> None:
-        total, weight = (part.to(self.device) for part in state)
-        self.train_loss.mean_value, self.train_loss.weight = (
-            self.train_loss.mean_value + total,
-            self.train_loss.weight + weight,
+        mean = self.losses["train_loss"]
+        mean.total, mean.count = (
+            own + part.to(self.device) for own, part in zip((mean.total, mean.count), state, strict=True)
         )
 
 
