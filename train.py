@@ -30,7 +30,7 @@ def main() -> None:
                 experiment=chosen.runtime.choices.get("experiment"),
                 overrides=list(chosen.overrides.task),
             )
-        return record.metrics.best_val.value if record.metrics.best_val else None
+        return record.metrics.best_val.value if record and record.metrics.best_val else None
 
     train()
 

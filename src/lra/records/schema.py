@@ -171,3 +171,22 @@ class RunRecord(Model):
         if self.budget.kind == "paper" and self.budget.reasons:
             raise ValueError("the paper's budget has no cuts, but reasons are given")
         return self
+
+
+class EvaluationRecord(Model):
+    """A finished run, tested again: `results/evaluations/<experiment>/<run_id>-<evaluation_id>.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    evaluation_id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    run_id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    experiment: str
+    created_utc: str
+    changes: dict[str, str]  # e.g. {"task.rate": "2"}; empty: as the run itself was tested
+    variant: Variant
+    fingerprint: str
+    metric: str
+    test: Score
+    checkpoint_sha256: str
+    device: str
+    precision: str
+    code: Code

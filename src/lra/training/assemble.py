@@ -15,12 +15,15 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from lra.config import Config, factory, options, target
 from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared
+from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
 from lra.models.classifier import Classifier
+from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
+from lra.training.compiled import compile_real
+from lra.training.memory import MadeUp
 from lra.training.module import SequenceModule
 
 SPLITS = ("train", "val", "test")
@@ -32,18 +35,21 @@ class Assembled:
     """What a run trains and on what."""
 
     spec: TaskSpec
-    prepared: Prepared
+    variant: Variant
+    fingerprint: str
+    made_up: bool  # random data of the right shape, for planning before the data are prepared
     plan: Plan
     splits: dict[str, BatchDataset]
     module: SequenceModule
 
-    def loader(self, split: str, seed: int = 0) -> Loader:
-        """Batches of a split; the training split is shuffled and drops its last partial batch."""
+    def loader(self, split: str, seed: int = 0, parts: int = 1) -> Loader:
+        """Batches of a split, in parts; the training split is shuffled and drops its last partial batch."""
         training = split == "train"
         data = self.splits[split]
         sampler = BatchSampler(
             len(data), self.plan.batch_size, shuffle=training, drop_last=training, seed=seed
         )
+        sampler.parts = parts
         return Loader(data, sampler)
 
     @property
@@ -70,12 +76,19 @@ def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
 
 
 def assemble(config: Config, progress: Progress) -> Assembled:
-    """Prepare the data and build the model; the global seed must be set before."""
+    """Prepare the data, build the model, seed everything. Planning takes the data as they are and prepares none."""
     task = make_task(config)
     make_model(task.spec, config.model, config.kernel)  # refuse what cannot be, before any data is prepared
     pl.seed_everything(config.seed, verbose=False)
-    prepared = task.prepare(config.data_dir, progress)
-    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    store = task.store(config.data_dir)
+    made_up = config.plan and store.open() is None
+    if made_up:
+        source: Meta | Store = store
+        splits: dict[str, BatchDataset] = {s: MadeUp(task.spec, n) for s, n in task.spec.splits.items()}
+    else:
+        prepared = task.prepare(config.data_dir, progress)
+        source = prepared.meta
+        splits = {split: task.dataset(prepared, split) for split in SPLITS}
     longest = config.budget.train_length
     counts = {split: len(data) for split, data in splits.items()}
     short = counts["train"] if longest is None else int((splits["train"].lengths <= longest).sum())
@@ -92,8 +105,10 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
     }
     model = make_model(task.spec, plan.model, config.kernel)
+    if config.trainer.compile:
+        compile_real(model)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
-    return Assembled(task.spec, prepared, plan, splits, module)
+    return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
 
 
 def loggers(config: Config, run_dir: Path, name: str, run_id: str, restarts: int) -> list[Logger]:

@@ -119,6 +119,16 @@ class Keeper(Checkpoint):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.curve, self._kept = state["curve"], [state["kept"]]
 
+    def on_load_checkpoint(self, trainer: pl.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
+        """Count in today's parts of a batch, should the checkpoint have cut batches otherwise."""
+        loops = checkpoint["loops"]["fit_loop"]
+        then, now = loops["state_dict"]["combined_loader"][0]["parts"], trainer.accumulate_grad_batches
+        for counts in (loops["epoch_loop.batch_progress"][key] for key in ("current", "total")):
+            under_way = counts["processed"] - counts["completed"]
+            for key in ("ready", "started", "processed"):
+                counts[key] = counts[key] // then * now
+            counts["completed"] = counts["processed"] - under_way
+
     def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         if trainer.is_global_zero:  # what lies beyond the point the run goes on from is made again
             for step, path in saved(self.folder).items():

@@ -36,7 +36,7 @@ def opening(
     previous: RunRecord | None,
 ) -> RunRecord:
     """A record with `status: running`; `previous` is the one an earlier start of the same run left."""
-    module, plan, spec, meta = assembled.module, assembled.plan, assembled.spec, assembled.prepared.meta
+    module, plan, spec = assembled.module, assembled.plan, assembled.spec
     groups = parameter_groups(module.model, config.optimizer)
     used = {split: len(assembled.splits[split]) for split in assembled.splits}
     resolved = {**config.identity(), "model": plan.model, "scheduler": plan.scheduler.model_dump()}
@@ -54,8 +54,8 @@ def opening(
         config=anonymous(resolved),
         data=Data(
             task=spec.name,
-            variant=meta.variant,
-            fingerprint=meta.fingerprint,
+            variant=assembled.variant,
+            fingerprint=assembled.fingerprint,
             protocol=spec.protocol,
             splits={s: Split(expected=spec.splits[s], used=used[s]) for s in ("train", "val", "test")},
         ),

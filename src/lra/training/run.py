@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import sys
 import time
@@ -12,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytorch_lightning as pl
@@ -28,17 +28,17 @@ from lra.tables.closing import closing
 from lra.training.assemble import Assembled, assemble, loggers, make_trainer
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
 from lra.training.checkpoint import Keeper, newest
+from lra.training.memory import AutoBatch, is_out_of_memory
 from lra.training.opening import opening
+from lra.training.plan import estimate
 from lra.training.processes import Interrupted, Stop, check_launch, is_main, process_group, requeue
 from lra.training.report import card, preparation
-
-NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 def run(
     composed: Mapping[str, Any], *, experiment: str | None = None, overrides: Sequence[str] = ()
-) -> RunRecord:
-    """Train, select on validation, test once, write the record, print the comparison.
+) -> RunRecord | None:
+    """Train, select on validation, test once, write the record, print the comparison; return the record.
 
     An identical command finds the finished record and shows it, or goes on from the last checkpoint. Raises
     UserError for what the user can mend; the record then says `failed` and why. Where several processes train
@@ -52,6 +52,13 @@ def run(
         experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}",
         config.run_id(),
     )
+    if config.plan:
+        with preparation(console) as progress, TemporaryDirectory() as nowhere:
+            assembled = assemble(config, progress)
+            record = opening(config, assembled, name, experiment, overrides, Path(nowhere), None)
+        console.print(card(record, "none"))
+        estimate(config, assembled, console)
+        return None
     run_dir = config.output_dir / name / run_id
     record_path = config.results_dir / "runs" / name / f"{run_id}.json"
     previous = store.load(record_path) if record_path.exists() and not config.force else None
@@ -112,8 +119,14 @@ class Training:
             progress_callback(console, self.spec.metric),
             self.keeper,
         ]
+        plan = assembled.plan
+        self.train_loader = assembled.loader("train", config.seed)
+        self.val_loader = assembled.loader("val")
+        if config.trainer.auto_batch:
+            both = [self.train_loader, self.val_loader]
+            callbacks.append(AutoBatch(both, plan.batch_size, config.trainer.precision, self.note))
         logger = loggers(config, run_dir, record.identity.experiment, record.run_id, record.compute.restarts)
-        self.trainer = make_trainer(config, assembled.plan, run_dir, callbacks, logger)
+        self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
 
     def run(self) -> RunRecord:
         """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""
@@ -153,8 +166,8 @@ class Training:
             self.console.print(f"going on from {_short(resume)}", soft_wrap=True)
         self.trainer.fit(
             self.module,
-            self.assembled.loader("train", self.config.seed),
-            self.assembled.loader("val"),
+            self.train_loader,
+            self.val_loader,
             ckpt_path=resume,
             weights_only=True,
         )
@@ -164,9 +177,8 @@ class Training:
 
     def _test(self) -> None:
         record, best = self.record, self.keeper.best_path
-        tested = self.trainer.test(
-            self.module, self.assembled.loader("test"), ckpt_path=best, weights_only=True, verbose=False
-        )
+        loader = self.assembled.loader("test", parts=self.trainer.accumulate_grad_batches)
+        tested = self.trainer.test(self.module, loader, ckpt_path=best, weights_only=True, verbose=False)
         record.metrics.test = Score.of(self.spec.metric, tested[0])
         record.selection.checkpoint_sha256 = file_sha256(best)
         record.selection.n_test_evaluations = 1
@@ -212,7 +224,7 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
             "The same command goes on from the last good checkpoint."
         ) from None
     except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and not NO_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             failed(f"{type(error).__name__}: {error}")
             raise
         failed(f"out of memory {step()}")
