@@ -111,9 +111,10 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
 
 
-def loggers(config: Config, run_dir: Path, name: str, run_id: str, restarts: int) -> list[Logger]:
+def loggers(config: Config, run_dir: Path, name: str, run_id: str) -> list[Logger]:
     """CSV always, in a folder for each start; the configured logger as well."""
-    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(restarts))]
+    start = len([*(run_dir / "logs").glob("*")])
+    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(start))]
     if config.logger:
         made.append(
             target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger))

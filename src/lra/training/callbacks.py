@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -134,11 +135,13 @@ class Trajectory(Callback):
         epoch = trainer.current_epoch + 1
         if (published := self.expected.get(epoch)) is None:
             return
-        value = 100 * trainer.callback_metrics[f"val/{self.metric}"].item()
+        metrics = trainer.callback_metrics
+        value, n = 100 * metrics[f"val/{self.metric}"].item(), metrics["val/n"].item()
+        noise = max(2.0, 200 * math.sqrt(self.chance * (1 - self.chance) / n))  # two standard errors
         said = f"after epoch {epoch}: {value:.1f} in validation, published runs about {published:g}"
         if value >= published - 1:
             self.note(f"On track {said}.")
-        elif value <= 100 * self.chance + 2:
+        elif value <= 100 * self.chance + noise:
             self.note(f"Still at chance {said}. {CAUSES}")
         else:
             self.note(f"Behind {said}.")

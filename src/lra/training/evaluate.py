@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from lra.config import Config, compose
@@ -76,9 +77,9 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord,
     assembled = assemble(config, silent)
     loader = _loader(assembled, finished.rate)
     trainer = make_trainer(config, assembled.plan, finished.checkpoint.parent, [], [])
-    (logged,) = trainer.test(
-        assembled.module, loader, ckpt_path=finished.checkpoint, weights_only=True, verbose=False
-    )
+    state = torch.load(finished.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    assembled.module.load_state_dict(state)
+    (logged,) = trainer.test(assembled.module, loader, verbose=False)
     changes = capture.anonymous(
         dict(text.partition("=")[::2] for text in overrides if text.startswith("task."))
     )

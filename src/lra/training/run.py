@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -125,7 +126,7 @@ class Training:
         if config.trainer.auto_batch:
             both = [self.train_loader, self.val_loader]
             callbacks.append(AutoBatch(both, plan.batch_size, config.trainer.precision, self.note))
-        logger = loggers(config, run_dir, record.identity.experiment, record.run_id, record.compute.restarts)
+        logger = loggers(config, run_dir, record.identity.experiment, record.run_id)
         self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
 
     def run(self) -> RunRecord:
@@ -231,6 +232,12 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
         raise UserError(
             f"Out of memory {step()} with batches of {batch_size}: {error}\ntrainer.auto_batch=true computes a batch "
             "in parts that fit; the same command with it goes on from the last checkpoint."
+        ) from None
+    except UnpicklingError as error:
+        failed("the checkpoint is not plain data")
+        raise UserError(
+            f"A checkpoint holds more than plain data and was not loaded, because that could run foreign code. "
+            f"Delete it, or run again with force=true. ({str(error).splitlines()[0]})"
         ) from None
     except Exception as error:
         failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
