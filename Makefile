@@ -12,6 +12,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/make_tables.py --check
 
 tables: .venv/installed  ## regenerate results/tables from results/runs
 	$(BIN)/python scripts/make_tables.py

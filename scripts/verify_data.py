@@ -36,11 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
             )
         for one in sets:
             variant = "damaged" if one.meta is None else one.meta.variant
-            found = (
-                [Finding("meta.json", "wrong", one.error)]
-                if one.meta is None
-                else list(findings(task, one.open()))
-            )
+            damage = [Finding("meta.json", "wrong", one.error)]
+            found = damage if one.meta is None else list(findings(*one.open(name)))
             for i, finding in enumerate(found):
                 wrong = wrong or finding.verdict == "wrong"
                 label = f"{variant} {one.folder.name[:8]}" if i == 0 else ""
@@ -50,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             if all(finding.verdict != "wrong" for finding in found):
                 path = options.data_dir / "samples" / f"{name}-{variant}-{one.folder.name}.png"
-                draw(task, one.open(), path)
+                draw(*one.open(name), path)
     console.print(table)
     console.print(f"Samples with their targets: {options.data_dir / 'samples'}/*.png")
     return 1 if wrong else 0

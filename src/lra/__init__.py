@@ -3,13 +3,17 @@
 import os
 from typing import Any
 
-# Nothing is reported to anyone: these switch off what libraries would send of their own accord.
-for _name, _off in {
+_DEFAULTS = {
+    # Before torch is imported: threads that wait sleep instead of spinning. With the cores busy elsewhere a
+    # training step on two threads is three times as fast for it.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Nothing is reported to anyone: these switch off what libraries would send of their own accord.
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "WANDB_ERROR_REPORTING": "false",
-}.items():
-    os.environ.setdefault(_name, _off)
+}
+for _name, _value in _DEFAULTS.items():
+    os.environ.setdefault(_name, _value)
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Any:

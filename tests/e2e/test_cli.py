@@ -102,7 +102,7 @@ def test_sweep(smoke):
 
 @pytest.mark.slow
 def test_interrupted_run_goes_on(smoke, tmp_path):
-    longer = [*smoke, "budget.epochs=40"]
+    longer = [*smoke, "budget.epochs=8"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "train.py", *longer],
@@ -119,6 +119,6 @@ def test_interrupted_run_goes_on(smoke, tmp_path):
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 130, rest
     assert "goes on from the last checkpoint" in rest
-    result = train(*smoke, "budget.epochs=40")
+    result = train(*smoke, "budget.epochs=8")
     assert result.returncode == 0, result.stderr
     assert "going on from" in result.stdout

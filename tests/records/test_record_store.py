@@ -162,7 +162,7 @@ while True:
 
 
 def writer(folder, first, last, mode):
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     command = [sys.executable, "-c", WRITER, here, str(folder), str(first), str(last), mode]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 

@@ -146,3 +146,10 @@ def test_a_sweep_groups_into_a_table(run, results):
         code, out, _ = run("--group", "kernel.init", "--format", form)
         assert code == 0
         assert "81.0" in out
+
+
+def test_demo_and_smoke_runs_leave_committed_files_alone(run, results):
+    run("s4d-lra")
+    store.write(make_record(value=0.3, kind="demo", fraction=0.01, reasons=["1 of 40 epochs"]), results)
+    assert run("s4d-lra", "--check")[0] == 0
+    assert "30.0" in run("s4d-lra")[1]

@@ -25,7 +25,8 @@ def run(data_dir: Path = ROOT / "data") -> list[dict[str, Any]]:
         if not sets:
             continue
         largest = max(sets, key=lambda one: one.bytes)
-        data = task.dataset(largest.open(), "train")
+        task, prepared = largest.open(name)
+        data = task.dataset(prepared, "train")
         samples, positions, seconds = measure(data)
         rows.append(
             {

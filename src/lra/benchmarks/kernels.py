@@ -7,11 +7,10 @@ process, and the minimum over the repeats is kept. Peak memory needs a process o
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -148,10 +147,15 @@ def _measure_peak(sender, make, name, length, features, state_size, threads) -> 
     small = make(64, 8, state_size)
     _forward_backward(small.inputs, getattr(small, name))  # libraries and thread pools
     case = make(length, features, state_size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _high_water_mark()
     _forward_backward(case.inputs, getattr(case, name))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sender.send((after - before) * (1 if sys.platform == "darwin" else 1024))
+    sender.send(_high_water_mark() - before)
+
+
+def _high_water_mark() -> int:
+    """Most bytes this process ever held, as Linux counts them (getrusage includes its parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
 def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:

@@ -199,9 +199,17 @@ def _npz_variant(path: Path) -> Variant:
 
 
 def _rate(wave: np.ndarray, least: float, most: float) -> float:
-    """Events a minute: the strongest lag of the autocorrelation between those of `most` and `least`."""
+    """Events a minute, between `least` and `most`: the first clear peak of the autocorrelation.
+
+    A multiple of the period correlates as well as the period itself, so the highest peak will not do.
+    """
     wave = wave - wave.mean()
     spectrum = np.fft.rfft(wave, 2 * len(wave))
     correlation = np.fft.irfft(spectrum * spectrum.conj())[: len(wave)] / np.arange(len(wave), 0, -1)
     first, last = int(60 * RATE / most), int(60 * RATE / least)
-    return 60 * RATE / (first + int(correlation[first : last + 1].argmax()))
+    inside = correlation[first : last + 1]
+    higher = (
+        (inside[1:-1] >= inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > 0.8 * inside.max())
+    )
+    peak = 1 + int(higher.argmax()) if higher.any() else int(inside.argmax())
+    return 60 * RATE / (first + peak)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,13 @@ class Ready:
     def bytes(self) -> int:
         return 0 if self.meta is None else sum(info.bytes for info in self.meta.arrays.values())
 
-    def open(self) -> Prepared:
+    def open(self, name: str) -> tuple[PublishedTask, Prepared]:
+        """The task `name` with the options that the set was prepared with, and the set."""
         if self.meta is None:
             raise UserError(self.error)
-        return Prepared(self.folder, self.meta)
+        known = inspect.signature(type(make_task(name))).parameters
+        task = make_task(name, **{key: v for key, v in self.meta.parameters.items() if key in known})
+        return task, Prepared(self.folder, self.meta)
 
 
 def ready(data_dir: Path, task: PublishedTask) -> list[Ready]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tarfile
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +37,7 @@ class Remote:
             request = urllib.request.Request(self.url, method="HEAD")
             urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code not in (403, 405):  # some servers refuse HEAD alone
                 raise self._failed(raw, f"the server answered {error.code} {error.reason}") from None
         except OSError as error:
@@ -42,7 +46,7 @@ class Remote:
         raw.mkdir(parents=True, exist_ok=True)
         try:
             return call()
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, EOFError, RuntimeError, ValueError, tarfile.TarError, zlib.error) as error:
             raise self._failed(raw, f"{type(error).__name__}: {error}") from error
 
     def _failed(self, raw: Path, reason: str) -> UserError:
@@ -121,10 +125,10 @@ def parquet_columns(path: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
 def npz_arrays(path: Path, keys: Sequence[str]) -> Iterator[Any]:
     """The open npz file. Raises UserError for an unreadable file and for missing arrays."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             _have(path, keys, arrays.files)
             yield arrays
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read as npz: {error}. It may be cut off: get it again.") from None
 
 

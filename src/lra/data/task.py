@@ -75,8 +75,6 @@ class PublishedTask(Task):
             raise UserError(
                 f"task.path={path} is given, but task.source={self.source} reads no files. Drop one."
             )
-        if self.path is not None and not self.path.exists() and self.source == "files":
-            raise UserError(f"task.path={path} does not exist.")
 
     @abstractmethod
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:

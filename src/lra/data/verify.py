@@ -49,12 +49,12 @@ def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
 
 
 def draw(task: PublishedTask, prepared: Prepared, path: Path) -> None:
-    """Draw the first test samples: images as images, other features as curves, tokens as text."""
+    """Draw test samples: images as images, other features as curves, tokens as text."""
     from matplotlib.figure import Figure
 
     spec, data = task.spec, task.dataset(prepared, "test")
     rows, columns = (4, 8) if _is_image(spec) else (4, 2)
-    batch = data[np.arange(min(rows * columns, len(data)))]
+    batch = data[np.linspace(0, len(data) - 1, min(rows * columns, len(data))).astype(int)]
     figure = Figure(figsize=(2 * columns if _is_image(spec) else 10, 2 * rows), layout="constrained")
     for i, axes in enumerate(figure.subplots(rows, columns).flat[: len(batch.y)]):
         axes.set_axis_off()

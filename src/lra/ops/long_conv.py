@@ -75,7 +75,8 @@ class _CircularConv(torch.autograd.Function):
         y = u.new_empty(u.shape[0], *kernel.shape[:2], u.shape[-1])
         for b, h in _blocks(u, size):
             signal = torch.fft.rfft(u[b, h].to(dtype), n=size).unsqueeze(1)
-            y[b, :, h] = torch.fft.irfft(signal * spectrum[:, h], n=size)[..., : u.shape[-1]]
+            signal = signal.mul_(spectrum[:, h]) if len(spectrum) == 1 else signal * spectrum[:, h]
+            y[b, :, h] = torch.fft.irfft(signal, n=size)[..., : u.shape[-1]]
         ctx.save_for_backward(u, spectrum)
         ctx.size, ctx.dtype, ctx.kernel_dtype, ctx.kernel_length = size, dtype, kernel.dtype, kernel.shape[-1]
         return y
@@ -84,12 +85,17 @@ class _CircularConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         u, spectrum = ctx.saved_tensors
+        conjugate = spectrum.conj().resolve_conj()
         grad_u, grad_spectrum = torch.empty_like(u), torch.zeros_like(spectrum)
         for b, h in _blocks(u, ctx.size):
             g = torch.fft.rfft(grad[b, :, h].to(ctx.dtype), n=ctx.size)  # (B, C, H, F)
-            signal = torch.fft.rfft(u[b, h].to(ctx.dtype), n=ctx.size).unsqueeze(1)
-            grad_spectrum[:, h] += (g * signal.conj()).sum(0)
-            total = (g * spectrum[:, h].conj()).sum(1)
-            grad_u[b, h] = torch.fft.irfft(total, n=ctx.size)[..., : u.shape[-1]].to(u.dtype)
+            signal = torch.fft.rfft(u[b, h].to(ctx.dtype), n=ctx.size).conj_physical_().unsqueeze(1)
+            if len(g) == 1:
+                grad_spectrum[:, h].addcmul_(g[0], signal[0])
+            else:
+                grad_spectrum[:, h] += (g * signal).sum(0)
+            total = g.mul_(conjugate[:, h])
+            total = total.squeeze(1) if len(spectrum) == 1 else total.sum(1)
+            grad_u[b, h] = torch.fft.irfft(total, n=ctx.size)[..., : u.shape[-1]]
         grad_kernel = torch.fft.irfft(grad_spectrum, n=ctx.size)[..., : ctx.kernel_length]
         return grad_u, grad_kernel.to(ctx.kernel_dtype), None

@@ -1,0 +1,122 @@
+"""Measure speed and memory against the naive twins; write results/benchmarks/<what>-<device>.json and a table.
+
+    python scripts/benchmark.py kernels              # Vandermonde, matrix powers, long convolution
+    python scripts/benchmark.py step                 # whole training steps: the CPU floor's shapes and the recipes'
+    python scripts/benchmark.py data                 # batches a second of what is prepared
+
+Ratios hold between runs in one process on one machine; run it on a quiet one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lra.config import ROOT
+
+CPU_TOKENS = 16384  # positions in a batch of a recipe's step on a CPU
+RECIPES = [f"lra/{task}-s4d" for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")]
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(description="Measure speed and memory against the naive twins.")
+    p.add_argument("what", choices=["kernels", "step", "data"])
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
+    p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
+    p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
+    p.add_argument("--repeats", type=int, default=5, help="the minimum over so many is kept (default 5)")
+    p.add_argument("--floor-only", action="store_true", help="step: leave the recipes out")
+    p.add_argument("--output", type=Path, default=ROOT / "results" / "benchmarks")
+    return p
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
+    from lra.records.store import write_text
+
+    path = options.output / f"{options.what}-{options.device}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({"machine": machine(options.device), "rows": rows}, indent=1) + "\n")
+    Console().print(table(options.what, rows))
+    print(f"{path} written")
+    return 0
+
+
+def kernels(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lra.benchmarks.kernels import run
+
+    return run(options.lengths, options.features, options.state_size, options.repeats)
+
+
+def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
+    import torch
+
+    from lra.benchmarks.step import compare, floor_setting, recipe_setting
+
+    device = torch.device(options.device)
+    settings = [floor_setting(kernel, length) for kernel in ("s4d", "s4") for length in options.lengths]
+    if not options.floor_only:
+        settings += [
+            recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
+        ]
+    return [compare(setting, options.repeats, device) for setting in settings]
+
+
+def data(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lra.benchmarks.data import run
+
+    return run()
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    import platform
+
+    import torch
+
+    from lra.records import capture
+
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "cpu": capture.cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "git_rev": capture.git("rev-parse", "HEAD").decode().strip(),
+        "date": capture.now(),
+    }
+
+
+def table(what: str, rows: list[dict[str, Any]]) -> Table:
+    """The rows, without nested values, in units for people."""
+    shown = Table(title=what, box=None, pad_edge=False)
+    columns = [
+        c for c in dict.fromkeys(k for row in rows for k in row) if not isinstance(rows[0].get(c), dict)
+    ]
+    for column in columns:
+        shown.add_column(column.replace("_bytes", ", MiB").replace("_seconds", ", s").replace("_", " "))
+    for row in rows:
+        shown.add_row(*(_cell(column, row.get(column)) for column in columns))
+    return shown
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if column.endswith("_bytes"):
+        return f"{value / 2**20:,.0f}"
+    if column.endswith("_error"):
+        return f"{value:.1e}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

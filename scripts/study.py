@@ -1,0 +1,104 @@
+"""Run and follow the studies of experiments/.
+
+    python scripts/study.py list
+    python scripts/study.py status s4d-lra
+    python scripts/study.py run s4d-lra budget=demo only=s4d-legs:listops seeds=0,1
+    python scripts/study.py explain s4d-lra s4d-legs:listops
+
+`run` skips what is recorded and goes on with what was interrupted. budget=…, and any other option of train.py,
+hold for every run; only=… is a row, a column or row:column, with * for anything; seeds=… replaces the study's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from lra.cli import explain_errors
+from lra.errors import UserError, choose
+
+COMMANDS = ("list", "status", "run", "explain")
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one command; the exit status is 1 if a run of the study is not complete at the end."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__.strip())
+        return 0
+    command = choose("The command", arguments[0], COMMANDS)
+    console = Console()
+    if command == "list":
+        return list_studies(console)
+    if len(arguments) < 2:
+        raise UserError(f"`study.py {command}` needs the name of a study; `study.py list` shows them.")
+    if command == "explain":
+        return explain_cell(arguments[1:])
+    return follow(command, arguments[1], arguments[2:], console)
+
+
+def list_studies(console: Console) -> int:
+    """Name, title and number of cells of every study."""
+    from lra.studies.schema import load_studies
+
+    for study in load_studies():
+        cells = sum(planned.experiment is not None for planned in study.cells())
+        console.print(
+            f"[bold]{study.name}[/]  {study.title}: {cells} cells, seeds {study.seeds}", highlight=False
+        )
+    return 0
+
+
+def explain_cell(arguments: list[str]) -> int:
+    """The paper's number and every record behind a cell."""
+    from lra.config import ROOT
+    from lra.records.store import load_all
+    from lra.studies.schema import load_study
+    from lra.tables.explain import explain
+    from lra.tables.select import build
+
+    if len(arguments) != 2:
+        raise UserError(
+            "`study.py explain` needs a study and a cell: study.py explain s4d-lra s4d-legs:listops"
+        )
+    records, _ = load_all(ROOT / "results")
+    print(explain(build(load_study(arguments[0]), records), arguments[1]))
+    return 0
+
+
+def follow(command: str, name: str, options: list[str], console: Console) -> int:
+    """`status` and `run`."""
+    from lra.studies.jobs import jobs
+    from lra.studies.run import overview, run_all, tally
+    from lra.studies.schema import load_study
+
+    own = {"only": None, "seeds": None}
+    extra = []
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UserError(f"{option!r}: options are given as key=value, e.g. budget=demo only=s4d-legs.")
+        if key in own:
+            own[key] = value
+        else:
+            extra.append(option)
+    planned = jobs(load_study(name), only=own["only"], seeds=_seeds(own["seeds"]), extra=extra)
+    if command == "status":
+        console.print(overview(planned))
+        return 0
+    counts = run_all(planned, console)
+    console.print(", ".join(f"{n} {s}" for s, n in counts.items()), highlight=False)
+    return 0 if set(tally(planned)) == {"complete"} else 1
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    if not all(part.isdigit() for part in text.split(",")):
+        raise UserError(f"seeds={text}: give whole numbers with commas between them, e.g. seeds=0,1,2.")
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    with explain_errors():
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""One look for all figures: sizes of a paper's page, small type, no clutter. PNG to look at, PDF to print."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,
+}
+WIDTH = 6.75  # inches, two columns of a conference page
+
+
+def styled(draw: Callable[P, tuple[Figure, Path]]) -> Callable[P, list[Path]]:
+    """Run a drawing function in `STYLE` and write the figure that it returns as its stem's .png and .pdf.
+
+    No date is written, so that the same figure is the same file.
+    """
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> list[Path]:
+        from matplotlib import pyplot
+
+        with pyplot.rc_context(STYLE):
+            fig, stem = draw(*args, **kwargs)
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            paths = [stem.with_suffix(".png"), stem.with_suffix(".pdf")]
+            fig.savefig(paths[0], dpi=200)
+            fig.savefig(paths[1], metadata={"CreationDate": None})
+            pyplot.close(fig)
+        return paths
+
+    return wrapper
+
+
+def grid(columns: int, rows: int = 1, height: float = 2.3) -> tuple[Figure, np.ndarray]:
+    """A page-wide figure and its (rows, columns) array of axes; `height` in inches is that of each row."""
+    from matplotlib import pyplot
+
+    return pyplot.subplots(rows, columns, figsize=(WIDTH, rows * height), squeeze=False)
+
+
+def shade(index: int, count: int) -> tuple[float, ...]:
+    """Colours from dark to light for ordered curves."""
+    import matplotlib
+
+    return matplotlib.colormaps["viridis"](0.85 * index / max(count - 1, 1))

@@ -1,0 +1,148 @@
+"""From a study's cells to the commands that fill them, and where each of them stands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lra.config import Config, compose
+from lra.errors import UserError, choose
+from lra.records import store
+from lra.records.schema import RunRecord
+from lra.studies.schema import Study
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study: the cell it belongs to, its arguments for train.py, and its record's place."""
+
+    cell: str  # "row:column"
+    experiment: str
+    seed: int
+    arguments: tuple[str, ...]
+    run_id: str
+    record_path: Path
+    run_dir: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell} seed {self.seed}"
+
+    def record(self) -> RunRecord | None:
+        """What has been recorded so far. Raises UserError for a record that cannot be read."""
+        return store.load(self.record_path) if self.record_path.exists() else None
+
+
+def jobs(
+    study: Study, *, only: str | None = None, seeds: Sequence[int] | None = None, extra: Sequence[str] = ()
+) -> list[Job]:
+    """Every run of a study, cell by cell and seed by seed.
+
+    `only` keeps the cells whose `row:column` it matches (a shell pattern such as `s4d-*:listops`, or just a
+    row or a column); `extra` are overrides for all runs, such as `budget=demo`. Columns that evaluate a
+    trained run again have no run of their own. Raises UserError if nothing is left.
+    """
+    made = []
+    for planned in study.cells():
+        cell = f"{planned.row.key}:{planned.column.key}"
+        if planned.experiment is None or planned.column.evaluate or not _matches(cell, only):
+            continue
+        for seed in planned.seeds if seeds is None else seeds:
+            made.append(_job(cell, planned.experiment, planned.changes, seed, tuple(extra)))
+    if not made:
+        keys = [r.key for r in study.rows] + [c.key for c in study.columns]
+        choose("only", only, keys)
+        raise UserError(f"Study {study.name} has no runs of its own for only={only}.")
+    return made
+
+
+def _matches(cell: str, only: str | None) -> bool:
+    if only is None:
+        return True
+    pattern = re.escape(only).replace(r"\*", ".*")
+    return any(re.fullmatch(pattern, part) for part in (cell, *cell.split(":")))
+
+
+def _job(cell: str, experiment: str, changes: Mapping[str, Any], seed: int, extra: tuple[str, ...]) -> Job:
+    tree = json.loads(_composed(experiment, extra))
+    for key, value in changes.items():
+        *groups, leaf = key.split(".")
+        node = tree
+        for group in groups:
+            node = node[group]
+        node[leaf] = value
+    config = Config.parse(tree | {"seed": seed})
+    arguments = [
+        f"experiment={experiment}",
+        *(f"{k}={_value(v)}" for k, v in changes.items()),
+        f"seed={seed}",
+    ]
+    run_id = config.run_id()
+    return Job(
+        cell=cell,
+        experiment=experiment,
+        seed=seed,
+        arguments=(*arguments, *extra),
+        run_id=run_id,
+        record_path=config.results_dir / "runs" / experiment / f"{run_id}.json",
+        run_dir=config.output_dir / experiment / run_id,
+    )
+
+
+@cache
+def _composed(experiment: str, extra: tuple[str, ...]) -> str:
+    """A recipe as JSON text (so that callers cannot change the cached one)."""
+    return json.dumps(compose([f"experiment={experiment}", *extra]))
+
+
+def _value(value: Any) -> str:
+    """A value as Hydra's command line reads it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_value, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def state(job: Job) -> str:
+    """`complete`, `interrupted`, `failed`, `running` (or killed), `not run`, or `unreadable`."""
+    try:
+        record = job.record()
+    except UserError:
+        return "unreadable"
+    return "not run" if record is None else record.status
+
+
+def progress(job: Job) -> float:
+    """Share of the planned steps that are done, 0 to 1."""
+    try:
+        record = job.record()
+    except UserError:
+        return 0.0
+    if record is None:
+        return 0.0
+    return record.budget.done_steps / max(1, record.budget.planned_steps)
+
+
+def seconds_left(planned: Iterable[Job], busy: int = 1) -> float | None:
+    """Estimated seconds of the unfinished runs, from the finished ones of the same recipe; None if unknown.
+
+    `busy` runs go on at a time.
+    """
+    planned = list(planned)
+    known: dict[str, list[float]] = {}
+    for job in planned:
+        if state(job) == "complete":
+            known.setdefault(job.experiment, []).append(job.record().compute.wall_s)
+    left = 0.0
+    for job in planned:
+        if state(job) == "complete":
+            continue
+        times = known.get(job.experiment) or [t for ts in known.values() for t in ts]
+        if not times:
+            return None
+        left += sum(times) / len(times) * (1 - progress(job))
+    return left / busy

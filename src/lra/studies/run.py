@@ -1,0 +1,116 @@
+"""Run a study: one process a run, so that a failure stops nothing else; what is recorded is skipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from lra.config import ROOT
+from lra.studies.jobs import Job, progress, seconds_left, state
+
+STYLES = {
+    "complete": "green",
+    "failed": "red",
+    "unreadable": "red",
+    "running": "cyan",
+    "interrupted": "yellow",
+}
+
+
+def run_all(jobs: Sequence[Job], console: Console) -> dict[str, int]:
+    """Run what is not complete, one after the other; the number of jobs in each state at the end.
+
+    Ctrl-C stops the run that is going on (it resumes next time) and the study with it.
+    """
+    waiting = [job for job in jobs if state(job) != "complete"]
+    with _display(jobs, console) as show:
+        for job in waiting:
+            process = _start(job)
+            try:
+                while process.poll() is None:
+                    show(job)
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                process.wait()  # it got the signal too, and saves before it goes
+                raise
+            show(None, finished=job)
+    return tally(jobs)
+
+
+def tally(jobs: Sequence[Job]) -> dict[str, int]:
+    """How many jobs are in each state."""
+    states = [state(job) for job in jobs]
+    return {s: states.count(s) for s in dict.fromkeys(states)}
+
+
+def log_path(job: Job) -> Path:
+    """Where a run of a study writes what it says."""
+    return job.run_dir / "study.log"
+
+
+def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
+    """The table of `status`, and of `run` while it is going on."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("cell", "seed", "state", "done", "val", "test"):
+        table.add_column(heading, justify="left" if heading in ("cell", "state") else "right")
+    for job in jobs:
+        now = "running" if job is current else state(job)
+        record = None if now in ("not run", "unreadable") or not job.record_path.exists() else job.record()
+        best, test = (record.metrics.best_val, record.metrics.test) if record else (None, None)
+        table.add_row(
+            job.cell,
+            str(job.seed),
+            f"[{STYLES.get(now, 'dim')}]{now}[/]",
+            f"{100 * progress(job):.0f} %" if now != "not run" else "",
+            f"{best.value:.4f}" if best else "",
+            f"{test.value:.4f}" if test else "",
+        )
+    return table
+
+
+def _start(job: Job) -> subprocess.Popen:
+    """train.py in a process of its own; what it says goes to a file. No shell sees the arguments."""
+    path = log_path(job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *job.arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+
+
+@contextmanager
+def _display(jobs: Sequence[Job], console: Console) -> Iterator:
+    """A function that shows where the study stands: a live table, or a line a finished run."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=2) as live:
+
+            def draw(current: Job | None, finished: Job | None = None) -> None:
+                table = overview(jobs, current)
+                left = seconds_left(jobs)
+                table.caption = "time left unknown" if left is None else f"about {left / 3600:.1f} h left"
+                live.update(table)
+
+            yield draw
+        return
+
+    def say(current: Job | None, finished: Job | None = None) -> None:
+        if finished is not None:
+            now = state(finished)
+            where = "" if now == "complete" else f", see {log_path(finished)}"
+            console.print(f"{finished.name}: {now}{where}", highlight=False, soft_wrap=True)
+
+    yield say

@@ -1,0 +1,85 @@
+"""Every recipe against what the papers and their code say (papers.yaml), and their published sizes."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lra.config import Config, compose, experiments
+from lra.training.assemble import make_model, make_task
+
+PAPERS = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("papers.yaml")))
+
+
+def expanded(pattern: str) -> list[str]:
+    parts = re.split(r"\{([^}]*)\}", pattern)
+    return ["".join(choice) for choice in product(*(p.split(",") for p in parts))]
+
+
+def rows(group: str) -> dict[str, dict]:
+    return {
+        name: dict(zip(PAPERS["columns"], values, strict=True))
+        for pattern, values in PAPERS[group].items()
+        for name in expanded(pattern)
+    }
+
+
+GROUPS = {group: rows(group) for group in ("cosine", "plateau", "ablation")}
+ALL = [(group, name) for group, recipes in GROUPS.items() for name in recipes]
+
+
+def test_every_state_space_recipe_is_compared():
+    compared = {name for _, name in ALL}
+    assert compared == {name for name in experiments() if not name.endswith("transformer")}
+
+
+@pytest.mark.parametrize(("group", "name"), ALL)
+def test_recipe_is_the_papers(group, name):
+    expected = GROUPS[group][name]
+    config = Config.parse(compose([f"experiment={name}"]))
+    model, kernel, schedule = config.model, config.kernel, config.scheduler
+    found = {
+        **{key: model[key] for key in ("layers", "features", "norm", "prenorm", "dropout", "pooling")},
+        **{key: kernel[key] for key in ("state_size", "dt_min", "dt_max")},
+        "lr": config.optimizer.lr,
+        "weight_decay": config.optimizer.weight_decay,
+        "batch_size": config.trainer.batch_size,
+        "epochs": config.trainer.epochs,
+        "lr_dt": kernel["lr"]["dt"],
+        "schedule": {
+            "cosine": lambda: [schedule.warmup_steps, schedule.total_steps],
+            "plateau": lambda: schedule.patience,
+            "multistep": lambda: {"milestones": schedule.milestones},
+        }[schedule.name](),
+    }
+    assert found == expected
+    if group == "plateau":
+        assert (model["bidirectional"], model["mixing"], model["mask_padding"]) == (False, "linear", False)
+        assert schedule.factor == 0.2
+    elif group == "cosine":
+        assert (model["bidirectional"], model["mixing"], model["mask_padding"]) == (True, "glu", True)
+    else:
+        assert model["mixing"] == "linear"
+        assert model["bidirectional"] == (name not in PAPERS["causal_ablations"])
+    assert model["tie_dropout"]
+    assert kernel.get("n_ssm") == PAPERS["tied"].get(name)
+    assert config.task.get("max_length", 0) == PAPERS["max_length"].get(
+        name, config.task.get("max_length", 0)
+    )
+    if config.kernel["_target_"].endswith("S4"):
+        assert kernel["c_parameter"] == "truncated"  # the published code trains C (I − Ā^L)
+
+
+@pytest.mark.parametrize("name", PAPERS["parameters"])
+def test_published_parameter_counts(name):
+    config = Config.parse(compose([f"experiment={name}"]))
+    model = make_model(make_task(config).spec, config.model, config.kernel)
+    assert round(sum(p.numel() for p in model.parameters()) / 1000) == PAPERS["parameters"][name]
+
+
+def test_text_uses_the_papers_protocol():
+    for name in ("lra/text-s4d", "lra/text-dss", "lra/text-s4"):
+        config = Config.parse(compose([f"experiment={name}"]))
+        assert make_task(config).spec.protocol == "test_as_validation"

@@ -1,0 +1,179 @@
+"""prepare_data.py, verify_data.py, the benchmark and the stand-ins of every task."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from lra.benchmarks import data as benchmark
+from lra.config import ROOT
+from lra.data import pathfinder
+from lra.data.catalog import make_task, ready, task_names
+from lra.data.storage import META
+from lra.data.verify import findings
+
+
+def script(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def prepare() -> ModuleType:
+    return script("prepare_data")
+
+
+@pytest.fixture(scope="module")
+def verify() -> ModuleType:
+    return script("verify_data")
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_has_a_stand_in_by_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pathfinder, "STANDIN_IMAGES", 60)
+    task = make_task(name, source="standin")
+    prepared = task.prepare(tmp_path)
+    assert prepared.meta.variant == "standin"
+    spec = task.spec
+    for split in ("train", "val", "test"):
+        data = task.dataset(prepared, split)
+        assert len(data) == prepared.meta.counts[split] < spec.splits[split]
+        batch = data[np.arange(5)]
+        rows = 10 if spec.paired else 5
+        assert batch.x.shape[0] == len(batch.lengths) == rows
+        assert len(batch.y) == 5
+        assert batch.x.shape[1] == batch.lengths.max() == data.lengths[:5].max() <= spec.max_length
+        if spec.kind == "tokens":
+            assert batch.x.dtype == torch.int64
+            assert batch.x.max() < spec.inputs
+        else:
+            assert batch.x.dtype == torch.float32
+            assert batch.x.shape[2] == spec.inputs
+        if spec.metric == "accuracy":
+            assert set(np.unique(data.y)) <= set(range(spec.outputs))
+    assert all(finding.verdict != "wrong" for finding in findings(task, prepared))
+    again = make_task(name, source="standin").prepare(tmp_path / "again")
+    assert again.meta == prepared.meta
+
+
+def test_without_a_task_it_shows_what_is_missing(
+    prepare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert prepare.main(["--data-dir", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    for name in task_names():
+        assert name[:8] in output
+    assert "(96,000)" in output
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_tasks_and_the_official_layout(
+    prepare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data, official = tmp_path / "data", tmp_path / "official"
+    arguments = ["listops", "pathfinder", "--source", "standin", "--workers", "1"]
+    assert prepare.main([*arguments, "--data-dir", str(data), "--official", str(official)]) == 0
+    output = capsys.readouterr().out
+    assert "listops: standin" in output
+    assert "standin" in output.split("to get it")[1]
+    assert (official / "basic_train.tsv").read_bytes().count(b"\n") == 401
+    assert len(list(official.rglob("sample_*.png"))) == 500
+    assert len(ready(data, make_task("listops"))) == 1
+
+
+def test_options_reach_the_task(prepare: ModuleType, tmp_path: Path) -> None:
+    arguments = ["text", "--source", "standin", "--data-dir", str(tmp_path)]
+    assert prepare.main([*arguments, "--set", "max_length=100", "protocol=held_out"]) == 0
+    (one,) = ready(tmp_path, make_task("text"))
+    assert one.meta.parameters["max_length"] == 100
+    assert one.meta.counts == {"train": 360, "val": 40, "test": 100}
+
+
+def test_one_failure_does_not_stop_the_others(
+    prepare: ModuleType, tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture
+) -> None:
+    path = str(tmp_path / "empty")
+    Path(path).mkdir()
+    assert prepare.main(["image", "text", "--root", path, "--data-dir", str(tmp_path / "data")]) == 2
+    errors = capsys.readouterr().err
+    assert "image: error: CIFAR-10 not found" in errors
+    assert "text: error: The IMDB reviews not found" in errors
+
+
+@pytest.mark.parametrize("name", ["prepare", "verify"])
+def test_an_unknown_task_is_one_line(
+    name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
+) -> None:
+    assert request.getfixturevalue(name).main(["pathy"]) == 2
+    assert "Did you mean 'pathx'" in capsys.readouterr().err
+
+
+def test_verification_draws_samples_and_finds_damage(
+    verify: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    names = ["image", "scifar", "listops", "retrieval", "sc10-mfcc", "bidmc-hr"]
+    folders = {name: make_task(name, source="standin").prepare(tmp_path).folder for name in names}
+    assert verify.main([*names, "text", "--data-dir", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "nothing prepared" in output
+    assert "no sample in two" in output
+    pictures = list((tmp_path / "samples").glob("*.png"))
+    assert len(pictures) == len(names)
+    assert all(picture.stat().st_size > 5000 for picture in pictures)
+
+    path = folders["image"] / "test_x.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    (folders["listops"] / META).write_text("{}")
+    assert verify.main([*names, "--data-dir", str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert "wrong" in output
+    assert "damaged" in output
+
+
+def test_overlapping_splits_are_found(tmp_path: Path) -> None:
+    task = make_task("image", source="standin")
+    prepared = task.prepare(tmp_path)
+    x = prepared.array("train_x").copy()
+    test = np.load(prepared.folder / "test_x.npy")
+    test[3] = x[7]
+    np.save(prepared.folder / "test_x.npy", test)
+    reopened = task.store(tmp_path).open()
+    found = {finding.check: finding for finding in findings(task, reopened)}
+    assert found["sha256"].verdict == "wrong"
+    reopened.meta.arrays.clear()
+    found = {finding.check: finding for finding in findings(task, reopened)}
+    assert found["disjoint"].verdict == "note"
+    assert "1 in train and test" in found["disjoint"].detail
+    reopened.meta.variant = "regenerated"
+    found = {finding.check: finding for finding in findings(task, reopened)}
+    assert found["disjoint"].verdict == "wrong"
+    assert found["counts"].verdict == "wrong"  # 360 images are not the published 45 000
+
+
+def test_the_benchmark_has_a_row_for_what_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "SECONDS", 0.05)
+    monkeypatch.setattr(benchmark, "measure", lambda data: (100, 200, 0.5))
+    make_task("listops", source="standin").prepare(tmp_path)
+    (row,) = benchmark.run(tmp_path)
+    assert row["task"] == "listops"
+    assert row["variant"] == "standin"
+    assert (row["samples/s"], row["positions/s"]) == (200, 400)
+
+
+def test_the_measurement_counts_what_it_fetched(tmp_path: Path) -> None:
+    task = make_task("image", source="standin")
+    data = task.dataset(task.prepare(tmp_path), "train")
+    samples, positions, seconds = benchmark.measure(data, seconds=0.05)
+    assert samples > 0
+    assert samples % benchmark.BATCH_SIZE == 0
+    assert positions == 1024 * samples
+    assert 0.05 <= seconds < 5

@@ -1,0 +1,120 @@
+"""Studies as sets of runs: what runs, under which id, and what is skipped."""
+
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lra.config import ROOT, Config, compose
+from lra.errors import UserError
+from lra.studies import run as run_module
+from lra.studies.jobs import jobs, seconds_left, state
+from lra.studies.run import run_all
+from lra.studies.schema import load_studies, load_study
+
+
+@pytest.mark.parametrize("study", load_studies(), ids=lambda s: s.name)
+def test_every_study_of_runs_composes(study):
+    if not any(p.experiment and not p.column.evaluate for p in study.cells()):
+        pytest.skip("this study only shows reported numbers")
+    made = jobs(study, seeds=[0])
+    assert len({job.run_id for job in made}) == len(made)
+
+
+def test_a_jobs_id_is_that_of_its_command():
+    for job in jobs(load_study("s4-lra"), only="*:listops", seeds=[3], extra=["budget=smoke"]):
+        assert Config.parse(compose(list(job.arguments))).run_id() == job.run_id
+
+
+@pytest.mark.parametrize(
+    ("only", "cells"),
+    [
+        ("s4d-inv:listops", ["s4d-inv:listops"]),
+        ("s4d-i*:te*", ["s4d-inv:text"]),
+        (
+            "s4d-lin",
+            [f"s4d-lin:{t}" for t in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")],
+        ),
+    ],
+)
+def test_only(only, cells):
+    assert [job.cell for job in jobs(load_study("s4d-lra"), only=only, seeds=[0])] == cells
+
+
+def test_unknown_cell_gets_near_matches():
+    with pytest.raises(UserError, match="Did you mean 'listops'"):
+        jobs(load_study("s4d-lra"), only="listop", seeds=[0])
+
+
+def fake_training(folder: Path) -> str:
+    """A train.py that writes the record that the job expects, or fails for seed 1."""
+    code = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "tests")!r}]
+from lra.config import Config, compose
+from lra.records import store
+from factory import make_record
+config = Config.parse(compose(sys.argv[1:]))
+if config.seed == 1:
+    sys.exit("no luck")
+record = make_record(experiment="lra/listops-s4d", seed=config.seed)
+store.write(record.model_copy(update={{"run_id": config.run_id()}}), config.results_dir)
+"""
+    (folder / "train.py").write_text(code)
+    return str(folder)
+
+
+def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "ROOT", Path(fake_training(tmp_path)))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
+    planned = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0, 1, 2], extra=extra)
+    assert seconds_left(planned) is None
+    said = StringIO()
+    counts = run_all(planned, Console(file=said))
+    assert counts == {"complete": 2, "not run": 1}
+    assert "no luck" in (planned[1].run_dir / "study.log").read_text()
+    assert "study.log" in said.getvalue()
+    assert seconds_left(planned) == pytest.approx(planned[0].record().compute.wall_s)
+
+    started = []
+    monkeypatch.setattr(run_module, "_start", lambda job: started.append(job) or subprocess.Popen(["true"]))
+    run_all(planned, Console(file=StringIO()))
+    assert [job.seed for job in started] == [1]
+
+
+def test_unreadable_records_are_said_to_be(tmp_path):
+    (job,) = jobs(
+        load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"]
+    )
+    assert state(job) == "not run"
+    job.record_path.parent.mkdir(parents=True)
+    job.record_path.write_text("{")
+    assert state(job) == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lst"], "Did you mean 'list'"),
+        (["run"], "needs the name of a study"),
+        (["run", "s4d-lr"], "Did you mean 's4d-lra'"),
+        (["status", "s4d-lra", "seeds=a"], "seeds=a: give whole numbers"),
+        (["explain", "s4d-lra", "s4d-lgs:listops"], "Did you mean 's4d-legs'"),
+    ],
+)
+def test_mistakes_in_study_commands(arguments, message):
+    result = subprocess.run(
+        [sys.executable, "scripts/study.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
