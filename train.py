@@ -15,6 +15,13 @@ def main() -> None:
         from hydra.core.hydra_config import HydraConfig
 
         chosen = HydraConfig.get()
+        if (
+            chosen.mode.name == "MULTIRUN"
+        ):  # a run starts further processes with its own command, not the sweep's
+            sys.argv[1:] = [
+                *chosen.overrides.task,
+                *(a for a in sys.argv if a.startswith("hydra.searchpath=")),
+            ]
         with explain_errors():
             from lra.training.run import run
 
@@ -23,7 +30,7 @@ def main() -> None:
                 experiment=chosen.runtime.choices.get("experiment"),
                 overrides=list(chosen.overrides.task),
             )
-        return record.metrics.best_val.value if record.metrics.best_val else None
+        return record.metrics.best_val.value if record and record.metrics.best_val else None
 
     train()
 

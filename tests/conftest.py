@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from toy import SMALL, folders
 
 from lra.config import compose
 
@@ -32,22 +33,6 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def toy(tmp_path: Path) -> dict[str, Any]:
     """A composed configuration that trains a small S4D on the toy task in seconds."""
-    composed = compose(
-        [
-            "model.layers=1",
-            "model.features=8",
-            "model.norm=layer",
-            "kernel.state_size=4",
-            "optimizer.weight_decay=0.01",
-            "scheduler.warmup_steps=2",
-            "scheduler.total_steps=24",
-            "trainer.epochs=4",
-            "trainer.batch_size=16",
-            "trainer.accelerator=cpu",
-            f"data_dir={tmp_path}/data",
-            f"output_dir={tmp_path}/outputs",
-            f"results_dir={tmp_path}/results",
-        ]
-    )
+    composed = compose([*SMALL, *folders(tmp_path)])
     composed["task"] = {"_target_": "toy.Toy", "max_length": 12}
     return composed

@@ -4,12 +4,30 @@ from pathlib import Path
 
 import numpy as np
 
-from lra.data.datasets import TokenSequences
+from lra.data.datasets import FeatureSequences, TokenSequences
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
 from lra.data.task import Progress, Task
 
+SMALL = [  # overrides that make a model for it, trained in seconds
+    "model.layers=1",
+    "model.features=8",
+    "model.norm=layer",
+    "kernel.state_size=4",
+    "optimizer.weight_decay=0.01",
+    "scheduler.warmup_steps=2",
+    "scheduler.total_steps=24",
+    "trainer.epochs=4",
+    "trainer.batch_size=16",
+    "trainer.accelerator=cpu",
+]
+CONF = Path(__file__).parent / "conf"  # has the group task=toy
 SPLITS = {"train": 96, "val": 32, "test": 48}
+
+
+def folders(parent: Path) -> list[str]:
+    """Overrides that put everything below `parent`."""
+    return [f"data_dir={parent}/data", f"output_dir={parent}/outputs", f"results_dir={parent}/results"]
 
 
 class Toy(Task):
@@ -39,3 +57,29 @@ class Toy(Task):
 
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
         return TokenSequences(*(prepared.array(f"{split}_{p}") for p in ("tokens", "offsets", "y")))
+
+
+class Waves(Task):
+    """Sine waves of `LENGTH` samples; the answer is which of four frequencies it is."""
+
+    LENGTH = 32
+
+    @property
+    def spec(self) -> TaskSpec:
+        return TaskSpec("waves", "features", 1, self.LENGTH, 4, SPLITS)
+
+    def store(self, data_dir: Path) -> Store:
+        return Store(data_dir, "waves", 1, "standin", {})
+
+    def build(self, writer: Writer, progress: Progress) -> None:
+        rng = np.random.default_rng(0)
+        for split, size in SPLITS.items():
+            y = rng.integers(0, 4, size)
+            phase = rng.uniform(0, 2 * np.pi, (size, 1))
+            wave = np.sin((y[:, None] + 1) * np.linspace(0, np.pi, self.LENGTH) + phase)
+            writer.save(f"{split}_x", wave.astype(np.float32))
+            writer.save(f"{split}_y", y)
+            writer.counts[split] = size
+
+    def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
+        return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"))

@@ -1,7 +1,23 @@
 """Long Range Arena: diagonal and structured state space models, reproduced and recorded."""
 
 import os
+from typing import Any
 
-# Before torch is imported: threads that wait sleep instead of spinning. With the cores busy elsewhere a training
-# step on two threads is three times as fast for it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+_DEFAULTS = {
+    # Before torch is imported: threads that wait sleep instead of spinning. With the cores busy elsewhere a
+    # training step on two threads is three times as fast for it.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Nothing is reported to anyone: these switch off what libraries would send of their own accord.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "WANDB_ERROR_REPORTING": "false",
+}
+for _name, _value in _DEFAULTS.items():
+    os.environ.setdefault(_name, _value)
+
+
+def load(path: str | os.PathLike, device: str = "cpu") -> Any:
+    """A trained model from a file of `scripts/export.py`, ready for inference: `lra.weights.load`."""
+    from lra import weights
+
+    return weights.load(path, device)

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = ROOT / "configs"
 
 # Keys that do not change what is computed: not part of a run's identity.
-NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "source", "expected")
-NEUTRAL_TRAINER = ("accelerator", "devices")
+NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "plan", "source", "expected")
+NEUTRAL_TRAINER = ("accelerator", "devices", "num_nodes", "compile", "auto_batch", "checkpoint_minutes")
 
 
 class Strict(BaseModel):
@@ -78,8 +78,18 @@ class Trainer(Strict):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: int = Field(gt=0)
+    devices: int = Field(gt=0)  # processes a node; they share the batch
+    num_nodes: int = Field(gt=0)
+    sync_batchnorm: bool
     precision: Literal["32-true", "bf16-mixed", "64-true"]
+    compile: bool
+    auto_batch: bool
+    checkpoint_minutes: float = Field(ge=0)
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.devices * self.num_nodes
 
 
 class Budget(Strict):
@@ -135,6 +145,7 @@ class Config(Strict):
     output_dir: Path
     results_dir: Path
     force: bool  # run again although a finished record exists
+    plan: bool  # measure and estimate, do not run
 
     @classmethod
     def parse(cls, composed: Mapping[str, Any]) -> Config:

@@ -10,7 +10,7 @@ import torch
 
 from lra.config import ROOT
 from lra.data.catalog import make_task, ready, task_names
-from lra.data.datasets import BatchSampler, loader
+from lra.data.datasets import BatchSampler, Loader
 
 BATCH_SIZE = 64
 SECONDS = 3.0
@@ -51,7 +51,7 @@ def measure(data, seconds: float = SECONDS) -> tuple[int, int, float]:
     try:
         while time.perf_counter() - start < seconds:
             sampler.set_epoch(epoch)
-            for batch in loader(data, sampler):
+            for batch in Loader(data, sampler):
                 samples, positions = samples + len(batch.y), positions + batch.x.shape[0] * batch.x.shape[1]
                 if time.perf_counter() - start >= seconds:
                     break

@@ -137,32 +137,74 @@ class FeatureSequences(Dataset):
 
 
 class BatchSampler:
-    """Row numbers of each batch; the order of an epoch is a function of the seed and the epoch's number."""
+    """Row numbers of each batch; the order of an epoch is a function of the seed and the epoch's number.
+
+    Several processes divide a split among them, row by row, so that none is seen twice: of a training batch
+    each takes its share, and batches are the same as with one process. `parts` cuts batches for gradient
+    accumulation; `start` leaves out the first batches of one epoch.
+    """
 
     def __init__(self, size: int, batch_size: int, *, shuffle: bool, drop_last: bool, seed: int = 0) -> None:
         self.size, self.batch_size = size, batch_size
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self.epoch = 0
+        self.epoch = self.start = 0
+        self.parts = 1
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size // self.batch_size if self.drop_last else -(-self.size // self.batch_size)
+        if self.drop_last:
+            return self.size // self.batch_size * self.parts
+        return -(-self.size * self.parts // self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        start, self.start = self.start, 0
+        rank, world = share()
         order = np.arange(self.size)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
-        for i in range(len(self)):
-            yield order[i * self.batch_size : (i + 1) * self.batch_size]
+        if self.drop_last:
+            batches = order[: self.size // self.batch_size * self.batch_size].reshape(-1, self.batch_size)
+            own = batches[:, rank::world].ravel()
+        else:
+            own = order[rank::world]
+        yield from np.array_split(own, len(self))[start:]
 
 
-def loader(dataset: BatchDataset, sampler: BatchSampler) -> DataLoader:
-    """A DataLoader whose items are the dataset's batches. It leaves the global random numbers alone."""
-    own = torch.Generator()  # or each pass would draw from those that dropout uses
-    return DataLoader(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
+def share() -> tuple[int, int]:
+    """Number of this process and of all processes that train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+class Loader(DataLoader):
+    """A DataLoader whose items are the dataset's batches. It leaves the global random numbers alone.
+
+    Its state is how much of an epoch it has given out, which the trainer saves and restores in mid-epoch.
+    """
+
+    def __init__(self, dataset: BatchDataset, sampler: BatchSampler) -> None:
+        own = torch.Generator()  # or each pass would draw from those that dropout uses
+        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
+        self._given = self._restored = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._given, self._restored = self._restored, 0
+        self.sampler.start = self._given
+        for batch in super().__iter__():
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Batches given out in this epoch, and in how many parts a batch was cut."""
+        return {"given": self._given, "parts": self.sampler.parts}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next pass begins after the batches of the state."""
+        self._restored = state["given"] // state["parts"] * self.sampler.parts
 
 
 def subset(dataset: BatchDataset, size: int, seed: int, longest: int | None = None) -> BatchDataset:

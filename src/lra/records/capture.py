@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lra.config import ROOT
+from lra.errors import UserError
 from lra.records.schema import Code
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
@@ -35,12 +39,44 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def anonymous(value: Any) -> Any:
+    """The value without host and user names: of paths, the project's folder becomes `.` and the home folder `~`.
+
+    Strings inside lists and mappings are treated likewise.
+    """
+    if isinstance(value, dict):
+        return {key: anonymous(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [anonymous(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for folder, shown in ((ROOT, "."), (Path.home(), "~")):
+        value = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", shown, value)
+    for name, shown in ((_user(), "<user>"), (platform.node(), "<host>")):
+        if name:
+            value = re.sub(rf"(?<=/){re.escape(name)}(?![\w.-])", shown, value)
+    return value
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return ""
+
+
 def capture_code(run_dir: Path, command: list[str]) -> Code:
     """Version, git revision and packages. Uncommitted changes are saved as `code.patch` in `run_dir`."""
     patch = _uncommitted()
     if patch:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / "code.patch").write_bytes(patch)
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            (run_dir / "code.patch").write_bytes(patch)
+        except OSError as error:
+            raise UserError(
+                f"{run_dir / 'code.patch'} could not be written: {error.strerror}. Free some space or choose another "
+                "output_dir."
+            ) from error
     return Code(
         version=metadata.version("lra"),
         git_rev=_git("rev-parse", "HEAD").decode().strip() or None,
@@ -49,7 +85,7 @@ def capture_code(run_dir: Path, command: list[str]) -> Code:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: metadata.version(name) for name in PACKAGES},
-        command=" ".join(command),
+        command=anonymous(" ".join(["python", *command[1:]])),
     )
 
 

@@ -6,6 +6,8 @@ evidence. It holds no host name, user name or address.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -69,6 +71,13 @@ class Score(Model):
     n: int  # samples it was measured on
     standard_error: float | None  # of test sampling: sqrt(p (1 − p) / n) for an accuracy
 
+    @classmethod
+    def of(cls, metric: str, logged: Mapping[str, float]) -> Self:
+        """From what a test logs: `test/<metric>` and `test/n`."""
+        value, n = logged[f"test/{metric}"], round(logged["test/n"])
+        error = math.sqrt(value * (1 - value) / n) if metric == "accuracy" else None
+        return cls(value=value, n=n, standard_error=error)
+
 
 class Best(Model):
     value: float
@@ -109,6 +118,8 @@ class Compute(Model):
     samples_per_s: float | None = None
     data_wait: float | None = None  # share of training time spent waiting for data
     peak_memory_bytes: int | None = None
+    accumulate: int = 1  # parts that a batch is cut into to fit into memory
+    compiled: bool = False
     restarts: int = 0
 
 
@@ -146,6 +157,7 @@ class RunRecord(Model):
     parameters: Parameters
     compute: Compute
     code: Code
+    health: list[str] = []  # what was said of the run while it ran: on track, at chance, loss rising …
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -159,3 +171,22 @@ class RunRecord(Model):
         if self.budget.kind == "paper" and self.budget.reasons:
             raise ValueError("the paper's budget has no cuts, but reasons are given")
         return self
+
+
+class EvaluationRecord(Model):
+    """A finished run, tested again: `results/evaluations/<experiment>/<run_id>-<evaluation_id>.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    evaluation_id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    run_id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    experiment: str
+    created_utc: str
+    changes: dict[str, str]  # e.g. {"task.rate": "2"}; empty: as the run itself was tested
+    variant: Variant
+    fingerprint: str
+    metric: str
+    test: Score
+    checkpoint_sha256: str
+    device: str
+    precision: str
+    code: Code

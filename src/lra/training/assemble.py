@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+import torch
+from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
-from torch.utils.data import DataLoader
 
 from lra.config import Config, factory, options, target
-from lra.data.datasets import BatchDataset, BatchSampler, loader, subset
+from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared
+from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
 from lra.models.classifier import Classifier
+from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
+from lra.training.checkpoint import WholeFiles
+from lra.training.compiled import compile_real
+from lra.training.memory import MadeUp
 from lra.training.module import SequenceModule
 
 SPLITS = ("train", "val", "test")
@@ -31,19 +35,22 @@ class Assembled:
     """What a run trains and on what."""
 
     spec: TaskSpec
-    prepared: Prepared
+    variant: Variant
+    fingerprint: str
+    made_up: bool  # random data of the right shape, for planning before the data are prepared
     plan: Plan
     splits: dict[str, BatchDataset]
     module: SequenceModule
 
-    def loader(self, split: str, seed: int = 0) -> DataLoader:
-        """Batches of a split; the training split is shuffled and drops its last partial batch."""
+    def loader(self, split: str, seed: int = 0, parts: int = 1) -> Loader:
+        """Batches of a split, in parts; the training split is shuffled and drops its last partial batch."""
         training = split == "train"
         data = self.splits[split]
         sampler = BatchSampler(
             len(data), self.plan.batch_size, shuffle=training, drop_last=training, seed=seed
         )
-        return loader(data, sampler)
+        sampler.parts = parts
+        return Loader(data, sampler)
 
     @property
     def chance(self) -> float | None:
@@ -69,12 +76,19 @@ def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
 
 
 def assemble(config: Config, progress: Progress) -> Assembled:
-    """Prepare the data and build the model; the global seed must be set before."""
+    """Prepare the data, build the model, seed everything. Planning takes the data as they are and prepares none."""
     task = make_task(config)
     make_model(task.spec, config.model, config.kernel)  # refuse what cannot be, before any data is prepared
     pl.seed_everything(config.seed, verbose=False)
-    prepared = task.prepare(config.data_dir, progress)
-    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    store = task.store(config.data_dir)
+    made_up = config.plan and store.open() is None
+    if made_up:
+        source: Meta | Store = store
+        splits: dict[str, BatchDataset] = {s: MadeUp(task.spec, n) for s, n in task.spec.splits.items()}
+    else:
+        prepared = task.prepare(config.data_dir, progress)
+        source = prepared.meta
+        splits = {split: task.dataset(prepared, split) for split in SPLITS}
     longest = config.budget.train_length
     counts = {split: len(data) for split, data in splits.items()}
     short = counts["train"] if longest is None else int((splits["train"].lengths <= longest).sum())
@@ -84,32 +98,23 @@ def assemble(config: Config, progress: Progress) -> Assembled:
             f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
         )
     plan = make_plan(config, task.spec, counts, short)
+    check_processes(config, plan)
     splits = {
         "train": subset(splits["train"], plan.train_samples, SUBSET_SEED, longest),
         "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
         "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
     }
     model = make_model(task.spec, plan.model, config.kernel)
+    if config.trainer.compile:
+        compile_real(model)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
-    return Assembled(task.spec, prepared, plan, splits, module)
+    return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
 
 
-def checkpoints(folder: Path, spec: TaskSpec) -> list[ModelCheckpoint]:
-    """Best by validation metric, and last; the last also knows which was best."""
-    shared = {
-        "dirpath": folder,
-        "auto_insert_metric_name": False,
-        "enable_version_counter": False,
-        "save_on_train_epoch_end": True,
-    }
-    mode = "max" if spec.higher_is_better else "min"
-    best = ModelCheckpoint(filename="best", monitor=f"val/{spec.metric}", mode=mode, **shared)
-    return [best, ModelCheckpoint(filename="last", every_n_epochs=1, **shared)]
-
-
-def loggers(config: Config, run_dir: Path, name: str, run_id: str, restarts: int) -> list[Logger]:
+def loggers(config: Config, run_dir: Path, name: str, run_id: str) -> list[Logger]:
     """CSV always, in a folder for each start; the configured logger as well."""
-    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(restarts))]
+    start = len([*(run_dir / "logs").glob("*")])
+    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(start))]
     if config.logger:
         made.append(
             target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger))
@@ -124,10 +129,13 @@ def make_trainer(
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
+        num_nodes=config.trainer.num_nodes,
+        sync_batchnorm=config.trainer.sync_batchnorm and config.trainer.processes > 1,
         precision=config.trainer.precision,
         max_epochs=plan.epochs,
         callbacks=callbacks,
         logger=logger,
+        plugins=[WholeFiles()],
         default_root_dir=run_dir,
         log_every_n_steps=min(50, plan.steps_per_epoch),
         num_sanity_val_steps=0,
@@ -135,3 +143,20 @@ def make_trainer(
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         use_distributed_sampler=False,
     )
+
+
+def check_processes(config: Config, plan: Plan) -> None:
+    """Raise UserError if the processes cannot share the batch, or cannot share its BatchNorm statistics."""
+    trainer = config.trainer
+    if plan.batch_size % trainer.processes:
+        raise UserError(
+            f"A batch of {plan.batch_size} samples cannot be shared by {trainer.processes} processes "
+            f"(trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}). Use a number of processes "
+            "that divides the batch."
+        )
+    on_cpu = trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and plan.model.get("norm") == "batch":
+        raise UserError(
+            "PyTorch cannot share BatchNorm statistics between processes on CPUs. trainer.sync_batchnorm=false lets "
+            "each process use those of its part of the batch, which is another model than the recipe's."
+        )

@@ -13,9 +13,27 @@ from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lra.config import Optimizer, Scheduler
+from lra.data.datasets import share
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
+
+
+class Mean(Metric):
+    """Mean over the samples of all processes. Unlike that of torchmetrics it never waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("total", "count"):
+            self.add_state(state, torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, mean: Tensor, n: float) -> None:
+        """The mean of `n` samples."""
+        self.total += mean.detach() * n
+        self.count += n
+
+    def compute(self) -> Tensor:
+        return self.total / self.count
 
 
 class SequenceModule(pl.LightningModule):
@@ -26,6 +44,8 @@ class SequenceModule(pl.LightningModule):
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
         self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
+        self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in ("train", "val", "test")})
+        self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}
 
@@ -35,7 +55,7 @@ class SequenceModule(pl.LightningModule):
         return MulticlassAccuracy(self.spec.outputs, average="micro")
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(batch.x, batch.lengths)
+        return self.model(batch.x, batch.lengths, self.rate)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         if self.spec.metric == "rmse":
@@ -44,8 +64,14 @@ class SequenceModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.y))
+        mean = self.losses["train_loss"]
+        mean.update(loss, len(batch.y))
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch.y))
+        self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
         return loss
+
+    def on_train_epoch_start(self) -> None:  # not called when a run goes on within an epoch
+        self.losses["train_loss"].reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
@@ -55,10 +81,13 @@ class SequenceModule(pl.LightningModule):
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         outputs, n = self(batch).float(), len(batch.y)
-        metric = self.metrics[f"{split}_metric"]
+        metric, mean = self.metrics[f"{split}_metric"], self.losses[f"{split}_loss"]
         metric.update(outputs.squeeze(-1) if self.spec.metric == "rmse" else outputs, batch.y)
-        self.log(f"{split}/loss", self.loss(outputs, batch.y), on_epoch=True, batch_size=n)
-        self.log(f"{split}/{self.spec.metric}", metric, on_epoch=True, batch_size=n)
+        mean.update(self.loss(outputs, batch.y), n)
+        shared = {"on_step": False, "on_epoch": True, "batch_size": n}
+        self.log(f"{split}/{self.spec.metric}", metric, **shared)
+        self.log(f"{split}/loss", mean, **shared)
+        self.log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True, **shared)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = make_optimizer(self.model, self.optimizer_config)
@@ -75,20 +104,53 @@ class SequenceModule(pl.LightningModule):
             self.plateau.step(self.trainer.callback_metrics[f"val/{self.spec.metric}"].item())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["rng"] = {"torch": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state_all()
+        checkpoint["processes"] = _gathered(self._own_state())
         if self.plateau is not None:
             checkpoint["plateau"] = self.plateau.state_dict()
 
+    def _own_state(self) -> dict[str, Any]:
+        """What differs between processes: random numbers, and the running mean of the training loss."""
+        loss = self.losses["train_loss"]
+        state = {"torch": torch.get_rng_state(), "loss": [loss.total.cpu(), loss.count.cpu()]}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._restored = {key: checkpoint[key] for key in ("rng", "plateau") if key in checkpoint}
+        self._restored = {key: checkpoint[key] for key in ("processes", "plateau") if key in checkpoint}
 
     def on_train_start(self) -> None:
         restored, self._restored = self._restored, {}
-        if "rng" in restored:
-            torch.set_rng_state(restored["rng"]["torch"].cpu())
-            if "cuda" in restored["rng"]:
-                torch.cuda.set_rng_state_all([state.cpu() for state in restored["rng"]["cuda"]])
+        rank, world = share()
+        states = restored.get("processes", [])
+        if len(states) == world:
+            self._restore_own(states[rank])
+        else:  # a new run, or one that goes on with another number of processes
+            if world > 1:
+                torch.manual_seed(torch.initial_seed() + rank)  # dropout masks of their own
+            for state in states if rank == 0 else []:
+                self._add_loss(state["loss"])
         if "plateau" in restored and self.plateau is not None:
             self.plateau.load_state_dict(restored["plateau"])
+
+    def _restore_own(self, state: dict[str, Any]) -> None:
+        torch.set_rng_state(state["torch"].cpu())
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
+        self._add_loss(state["loss"])
+
+    def _add_loss(self, state: list[Tensor]) -> None:
+        mean = self.losses["train_loss"]
+        mean.total, mean.count = (
+            own + part.to(self.device) for own, part in zip((mean.total, mean.count), state, strict=True)
+        )
+
+
+def _gathered(own: Any) -> list[Any]:
+    """The values of all processes, in order."""
+    _, world = share()
+    if world == 1:
+        return [own]
+    values = [None] * world
+    torch.distributed.all_gather_object(values, own)
+    return values

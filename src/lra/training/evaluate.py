@@ -1,0 +1,136 @@
+"""A finished run again: found by its name, put together from its record, tested as it is or with changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from lra.config import Config, compose
+from lra.data.datasets import Loader, strided
+from lra.data.storage import file_sha256
+from lra.data.task import silent
+from lra.errors import UserError, near
+from lra.records import capture, store
+from lra.records.schema import EvaluationRecord, RunRecord, Score
+from lra.training.assemble import Assembled, assemble, make_trainer
+from lra.training.checkpoint import saved
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its record, the configuration to load it with, and its best checkpoint."""
+
+    record: RunRecord
+    config: Config
+    rate: int  # every rate-th position of the signals is used
+    checkpoint: Path
+
+
+def find(run: str, overrides: Sequence[str] = ()) -> Finished:
+    """The finished run that `run` names: its id or the beginning of it, or the path of its record.
+
+    `overrides` are those of the command line: task options, paths, devices. Raises UserError if there is no
+    such run, or several, or if it did not finish, or if its best checkpoint is gone or changed.
+    """
+    task = [text for text in overrides if text.startswith("task.")]
+    composed = compose([text for text in overrides if text not in task])
+    record = _record(run, Config.parse(composed).results_dir)
+    if record.status != "complete" or record.metrics.best_val is None:
+        raise UserError(
+            f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again."
+        )
+    resolved = {**composed, **record.config, "trainer": composed["trainer"] | record.config["trainer"]}
+    for text in overrides:
+        if text.startswith("trainer."):
+            key = text.partition("=")[0].removeprefix("trainer.")
+            resolved["trainer"][key] = composed["trainer"][key]
+    resolved["task"] = resolved["task"] | OmegaConf.to_container(OmegaConf.from_dotlist(task)).get("task", {})
+    rate = resolved["task"].pop("rate", 1)
+    if not isinstance(rate, int) or rate < 1:
+        raise UserError(f"task.rate is {rate!r}; it must be a whole number of at least 1.")
+    config = Config.parse(resolved)
+    folder = config.output_dir / record.identity.experiment / record.run_id / "checkpoints"
+    checkpoint = saved(folder).get(record.metrics.best_val.step)
+    if checkpoint is None or file_sha256(checkpoint) != record.selection.checkpoint_sha256:
+        raise UserError(
+            f"The best checkpoint of run {record.run_id} (step {record.metrics.best_val.step}) is not in {folder}, or "
+            "is another than the record names. Give output_dir=… if it lies elsewhere, or run again with force=true."
+        )
+    return Finished(record, config, rate, checkpoint)
+
+
+def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord, Path]:
+    """Test a finished run on its test split, with changes such as `task.rate=2`; write and return the record.
+
+    Nothing of the run itself is changed. Raises UserError as `find` does.
+    """
+    finished = find(run, overrides)
+    record, config = finished.record, finished.config
+    assembled = assemble(config, silent)
+    loader = _loader(assembled, finished.rate)
+    trainer = make_trainer(config, assembled.plan, finished.checkpoint.parent, [], [])
+    state = torch.load(finished.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    assembled.module.load_state_dict(state)
+    (logged,) = trainer.test(assembled.module, loader, verbose=False)
+    changes = capture.anonymous(
+        dict(text.partition("=")[::2] for text in overrides if text.startswith("task."))
+    )
+    evaluation = EvaluationRecord(
+        evaluation_id=_hash({"run": record.run_id, "changes": changes}),
+        run_id=record.run_id,
+        experiment=record.identity.experiment,
+        created_utc=capture.now(),
+        changes=changes,
+        variant=assembled.variant,
+        fingerprint=assembled.fingerprint,
+        metric=assembled.spec.metric,
+        test=Score.of(assembled.spec.metric, logged),
+        checkpoint_sha256=file_sha256(finished.checkpoint),
+        device=capture.device_name(assembled.module.device),
+        precision=config.trainer.precision,
+        code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv),
+    )
+    name = f"{record.run_id}-{evaluation.evaluation_id}.json"
+    path = config.results_dir / "evaluations" / record.identity.experiment / name
+    store.write_text(path, evaluation.model_dump_json(indent=1) + "\n")
+    return evaluation, path
+
+
+def _loader(assembled: Assembled, rate: int) -> Loader:
+    """The test split, every rate-th position of it; the model's step size is made as much longer."""
+    if rate > 1 and assembled.spec.kind == "tokens":
+        raise UserError(
+            f"task.rate={rate} needs a sampled signal, but {assembled.spec.name} consists of tokens."
+        )
+    assembled.module.rate = float(rate)
+    loader = assembled.loader("test")
+    return Loader(strided(loader.dataset, rate), loader.sampler)
+
+
+def _record(run: str, results_dir: Path) -> RunRecord:
+    if run.endswith(".json"):
+        return store.load(Path(run))
+    paths = sorted((results_dir / "runs").rglob("*.json"))
+    found = [path for path in paths if path.stem.startswith(Path(run).name)]
+    if len(found) == 1:
+        return store.load(found[0])
+    if found:
+        raise UserError(
+            f"{run!r} begins the names of several runs: {', '.join(path.stem for path in found)}."
+        )
+    raise UserError(
+        f"There is no run {run!r} in {results_dir / 'runs'}.{near(run, [path.stem for path in paths])} "
+        "Give its id, or the path of its record."
+    )
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,96 @@
+"""The record of a run as it stands before the first step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from lra.config import Config, changes
+from lra.records import capture
+from lra.records.capture import anonymous
+from lra.records.schema import (
+    Budget,
+    Compute,
+    Data,
+    Identity,
+    Metrics,
+    Parameters,
+    RunRecord,
+    Selection,
+    Split,
+)
+from lra.training.assemble import Assembled
+from lra.training.optim import group_sizes, parameter_groups
+
+
+def opening(
+    config: Config,
+    assembled: Assembled,
+    name: str,
+    experiment: str | None,
+    overrides: Sequence[str],
+    run_dir: Path,
+    previous: RunRecord | None,
+) -> RunRecord:
+    """A record with `status: running`; `previous` is the one an earlier start of the same run left."""
+    module, plan, spec = assembled.module, assembled.plan, assembled.spec
+    groups = parameter_groups(module.model, config.optimizer)
+    used = {split: len(assembled.splits[split]) for split in assembled.splits}
+    resolved = {**config.identity(), "model": plan.model, "scheduler": plan.scheduler.model_dump()}
+    return RunRecord(
+        run_id=config.run_id(),
+        status="running",
+        created_utc=previous.created_utc if previous else capture.now(),
+        identity=Identity(
+            experiment=name,
+            changes=anonymous(changes(config, experiment)),
+            seed=config.seed,
+            overrides=anonymous(list(overrides)),
+        ),
+        source=config.source,
+        config=anonymous(resolved),
+        data=Data(
+            task=spec.name,
+            variant=assembled.variant,
+            fingerprint=assembled.fingerprint,
+            protocol=spec.protocol,
+            splits={s: Split(expected=spec.splits[s], used=used[s]) for s in ("train", "val", "test")},
+        ),
+        budget=Budget(
+            kind=config.budget.kind,
+            planned_epochs=plan.epochs,
+            planned_steps=plan.steps,
+            done_epochs=0,
+            done_steps=0,
+            fraction=plan.fraction,
+            reasons=plan.reasons,
+        ),
+        metrics=Metrics(name=spec.metric, higher_is_better=spec.higher_is_better, chance=assembled.chance),
+        selection=Selection(rule=f"{'max' if spec.higher_is_better else 'min'} val/{spec.metric}"),
+        parameters=Parameters(
+            total=sum(p.numel() for p in module.model.parameters()),
+            trainable=sum(p.numel() for g in groups for p in g["params"]),
+            groups=group_sizes(groups),
+        ),
+        compute=Compute(
+            device=capture.device_name(_device(config)),
+            n_devices=config.trainer.processes,
+            cpu=capture.cpu_name(),
+            n_threads=torch.get_num_threads(),
+            precision=config.trainer.precision,
+            compiled=config.trainer.compile,
+            wall_s=previous.compute.wall_s if previous else 0.0,
+            train_s=previous.compute.train_s if previous else 0.0,
+            restarts=previous.compute.restarts + 1 if previous else 0,
+        ),
+        code=capture.capture_code(run_dir, sys.orig_argv),
+        health=previous.health if previous else [],
+    )
+
+
+def _device(config: Config) -> torch.device:
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")

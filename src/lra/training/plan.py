@@ -1,0 +1,86 @@
+"""What a run would cost: a few real steps, measured, and what follows from them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from lra.config import Config
+from lra.records import capture
+from lra.training.assemble import Assembled
+from lra.training.memory import backward, on_device, parts_that_fit
+from lra.training.optim import make_optimizer
+
+WARM_UP, MEASURED = 2, 6
+
+
+def estimate(config: Config, assembled: Assembled, console: Console) -> None:
+    """Train and evaluate a few batches on this device, print time and memory of the whole run; keep nothing.
+
+    With several processes one of them is measured, without their communication.
+    """
+    trainer, plan, module = config.trainer, assembled.plan, assembled.module
+    device = torch.device("cuda" if trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    own = plan.batch_size // trainer.processes
+    parts = parts_that_fit(module, own, device, trainer.precision) if trainer.auto_batch else 1
+    loaders = {split: assembled.loader(split, config.seed) for split in ("train", "val", "test")}
+    for loader in loaders.values():
+        loader.sampler.parts = parts * trainer.processes
+    model = module.model.to(device)
+    optimizer = make_optimizer(model, config.optimizer)
+    batches = iter(loaders["train"])
+
+    def step() -> None:
+        nonlocal batches
+        for _ in range(parts):
+            if (batch := next(batches, None)) is None:
+                batches = iter(loaders["train"])
+                batch = next(batches)
+            backward(module, model, on_device(batch, device), trainer.precision)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    step_s = _seconds(step, device)
+    first = on_device(next(iter(loaders["val"])), device)
+    model.eval()
+
+    @torch.inference_mode()
+    def evaluate() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.precision == "bf16-mixed"):
+            model(first.x, first.lengths)
+
+    evaluations = plan.epochs * len(loaders["val"]) + len(loaders["test"])
+    evaluation_s = _seconds(evaluate, device) * evaluations / trainer.processes
+    hours = (plan.steps * step_s + evaluation_s) / 3600
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    if assembled.made_up:
+        grid.add_row("data", "not prepared yet: measured on made-up input of the greatest length")
+    if parts > 1:
+        grid.add_row("batch", f"{plan.batch_size} in {parts} parts on each device, to fit into memory")
+    grid.add_row("speed", f"{1 / step_s:.3g} steps/s, median of {MEASURED} on {capture.device_name(device)}")
+    grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
+    grid.add_row(
+        "time", f"{hours:.3g} hours for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " ")
+    )
+    grid.add_row("", "nothing was trained; without plan=true it is")
+    console.print(Panel(grid, title="[bold]plan[/]", title_align="left", expand=False))
+
+
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    """Median seconds of a piece of work, after warm-up."""
+    times = []
+    for _ in range(WARM_UP + MEASURED):
+        begin = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times[WARM_UP:])

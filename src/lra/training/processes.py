@@ -1,0 +1,128 @@
+"""Which process this is, signals that stop it, and leaving no trace of others behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from lra.config import Trainer
+from lra.errors import UserError
+
+LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+
+
+def is_main() -> bool:
+    """Whether this process writes records and speaks; of those that train together, one does."""
+    return rank_zero_only.rank == 0
+
+
+def check_launch(trainer: Trainer) -> None:
+    """Raise UserError if torchrun started another number of processes than the configuration says."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    if (started := int(os.environ["WORLD_SIZE"])) != trainer.processes:
+        raise UserError(
+            f"torchrun started {started} processes, but trainer.devices={trainer.devices} and "
+            f"trainer.num_nodes={trainer.num_nodes} make {trainer.processes}. Let the two agree."
+        )
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Undo what a run with several processes leaves behind, or the next run of a sweep would wait for them."""
+    before = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
+    try:
+        yield
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop; `signum` says by which signal."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+class Stop:
+    """Catches SIGTERM and SIGINT, and SLURM's warnings SIGUSR1 and SIGUSR2.
+
+    While `deferred` a signal is only remembered in `signum`, for the training loop to save and stop; a second
+    SIGINT, and any signal at other times, raises Interrupted at once.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.deferred = False
+        self.signals = [signal.SIGTERM, signal.SIGINT]
+        if slurm_job() is not None:
+            self.signals += [signal.SIGUSR1, signal.SIGUSR2]
+
+    def __call__(self, signum: int, _: FrameType | None = None) -> None:
+        if self.deferred and (self.signum is None or signum != signal.SIGINT):
+            self.signum = self.signum or signum
+            return
+        raise Interrupted(signum)
+
+    def install(self) -> None:
+        """Handle the signals from here on; the trainer puts its own handlers in place when it starts."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in self.signals:
+                signal.signal(signum, self)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Handle the signals inside, and as before outside."""
+        before = {signum: signal.getsignal(signum) for signum in self.signals}
+        self.install()
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for signum, handler in before.items():
+                    signal.signal(signum, handler)
+
+
+def slurm_job() -> str | None:
+    """The SLURM job that this process belongs to, `123` or `123_4` of an array; None outside SLURM."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return job if job and re.fullmatch(r"\d+(_\d+)?", job) else None
+
+
+def requeue() -> bool:
+    """Put this SLURM job back into the queue, and say whether that was done.
+
+    Only a job that SLURM counts as running is: one that it preempts is requeued by SLURM itself, one that the
+    user cancelled stays cancelled.
+    """
+    if (job := slurm_job()) is None:
+        return False
+    state = _slurm("squeue", "--noheader", "--format=%T", f"--jobs={job}")
+    if state is None or state.split() != ["RUNNING"]:
+        return False
+    return _slurm("scontrol", "requeue", job) is not None
+
+
+def _slurm(*command: str) -> str | None:
+    """Output of a SLURM command; None if there is no such command or it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

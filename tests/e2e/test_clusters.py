@@ -1,0 +1,78 @@
+"""Sweeps on a cluster's machinery: SLURM through submitit, and Ray."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import CONF, SMALL, folders
+
+from lra.config import ROOT
+from lra.records import store
+
+SBATCH = """#!/bin/sh
+for script; do :; done
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
+grep '^#SBATCH' "$script" > "$(dirname "$0")/asked"
+for task in $(seq 0 "$last"); do
+  SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_ID=$((100 + task)) SLURM_NTASKS=1 SLURM_PROCID=0 \\
+  SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NAME=lra sh "$script" > /dev/null 2>&1 &
+done
+echo "Submitted batch job 77"
+"""
+SRUN = """#!/bin/sh
+while true; do case "$1" in --unbuffered) shift;; --*) shift 2;; *) break;; esac; done
+exec "$@"
+"""
+COMMANDS = {"sbatch": SBATCH, "srun": SRUN, "sacct": "#!/bin/sh\n", "scancel": "#!/bin/sh\n"}
+
+
+def sweep(folder: Path, *arguments: str) -> list[int]:
+    """Seeds of the records that a sweep over three seeds leaves."""
+    for name, script in COMMANDS.items():
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    command = [sys.executable, "train.py", "-m", "task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL]
+    command += ["trainer.epochs=1", "seed=0,1,2", *folders(folder), *arguments]
+    environment = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    environment["PATH"] = f"{folder}:{os.environ['PATH']}"
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    records, problems = store.load_all(folder / "results")
+    assert problems == []
+    assert {record.status for record in records} == {"complete"}
+    return sorted(record.identity.seed for record in records)
+
+
+needs_submitit = pytest.mark.skipif(
+    importlib.util.find_spec("hydra_plugins") is None
+    or importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None,
+    reason="submitit's launcher is not installed: pip install -e '.[slurm]'",
+)
+
+
+@pytest.mark.slow
+@needs_submitit
+def test_submitit_on_this_machine(tmp_path):
+    assert sweep(tmp_path, "hydra/launcher=submitit_local") == [0, 1, 2]
+
+
+@pytest.mark.slow
+@needs_submitit
+def test_slurm_array(tmp_path):
+    assert sweep(tmp_path, "hydra/launcher=slurm", "hydra.launcher.partition=gpu") == [0, 1, 2]
+    asked = (tmp_path / "asked").read_text()
+    for line in ("--array=0-2%3", "--partition=gpu", "--signal=USR2@120", "--requeue", "--time=1440"):
+        assert f"#SBATCH {line}" in asked
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'"
+)
+def test_ray_cluster(tmp_path):
+    assert sweep(tmp_path, "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2") == [0, 1, 2]

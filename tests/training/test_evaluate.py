@@ -1,0 +1,102 @@
+"""Finished runs: tested again, exported, loaded back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy import Waves, folders
+
+import lra
+from lra.config import ROOT
+from lra.data.datasets import strided
+from lra.errors import UserError
+from lra.records import store
+from lra.records.schema import EvaluationRecord
+from lra.training.checkpoint import saved
+from lra.training.evaluate import evaluate
+from lra.training.export import export_run
+from lra.training.run import run
+
+
+@pytest.fixture
+def waves(toy):
+    toy["task"] = {"_target_": "toy.Waves"}
+    toy["model"] |= {"features": 16}
+    return run(toy)
+
+
+def test_same_score_again(waves, tmp_path):
+    before = store.path(waves, tmp_path / "results").read_bytes()
+    evaluation, path = evaluate(waves.run_id[:6], [*folders(tmp_path), "trainer.accelerator=cpu"])
+    assert evaluation.test == waves.metrics.test
+    assert evaluation.checkpoint_sha256 == waves.selection.checkpoint_sha256
+    assert EvaluationRecord.model_validate_json(path.read_text()) == evaluation
+    assert store.path(waves, tmp_path / "results").read_bytes() == before
+    assert store.load_all(tmp_path / "results") == ([waves], [])
+
+
+def test_other_rate(waves, tmp_path):
+    evaluation, _ = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+    assert evaluation.changes == {"task.rate": "2"}
+    assert evaluation.test.n == 48
+    target = tmp_path / "waves.safetensors"
+    export_run(waves.run_id, folders(tmp_path), target)
+    model = lra.load(target)
+    data = strided(Waves().dataset(Waves().prepare(tmp_path / "data"), "test"), 2)
+    x, lengths, y = data[np.arange(48)]
+    assert x.shape == (48, 16, 1)
+    right = (model(x, lengths, 2.0).argmax(1) == y).float().mean().item()
+    assert right == pytest.approx(evaluation.test.value)
+
+
+def test_tokens_have_no_rate(toy, tmp_path):
+    record = run(toy)
+    with pytest.raises(UserError, match="consists of tokens"):
+        evaluate(record.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+
+
+def test_mistakes(waves, tmp_path):
+    with pytest.raises(UserError, match="There is no run 'zzz'"):
+        evaluate("zzz", folders(tmp_path))
+    (checkpoints,) = (tmp_path / "outputs").rglob("checkpoints")
+    best = saved(checkpoints)[waves.metrics.best_val.step]
+    best.write_bytes(best.read_bytes()[:-1])
+    with pytest.raises(UserError, match="another than the record names"):
+        evaluate(waves.run_id, folders(tmp_path))
+
+
+def test_export_and_load(toy, tmp_path):
+    record = run(toy)
+    target = export_run(record.run_id, folders(tmp_path), tmp_path / "x" / "toy.safetensors")
+    model = lra.load(target)
+    assert model.recipe["run_id"] == record.run_id
+    assert model.recipe["test"]["value"] == record.metrics.test.value
+    assert not model.training
+    assert model(torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 5])).shape == (2, 4)
+    assert str(tmp_path) not in json.dumps(model.recipe)
+    with pytest.raises(UserError, match="There is no file"):
+        lra.load(tmp_path / "nothing")
+    target.write_bytes(target.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged"):
+        lra.load(target)
+
+
+@pytest.mark.slow
+def test_scripts(toy, tmp_path):
+    record = run(toy)
+    environment = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1"}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *arguments, *folders(tmp_path)]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    said = call("scripts/evaluate.py", record.run_id, "trainer.accelerator=cpu")
+    assert f"test accuracy {record.metrics.test.value:.4f}" in said.stdout, said.stderr
+    target = tmp_path / "toy.safetensors"
+    said = call("scripts/export.py", "--to", str(target), record.run_id)
+    assert Path(said.stdout.strip()) == target, said.stderr
+    assert lra.load(target).recipe["experiment"] == "custom/toy"

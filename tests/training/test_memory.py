@@ -1,0 +1,102 @@
+"""Parts of batches that fit into memory, and plans."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lra.errors import UserError
+from lra.models.classifier import Classifier
+from lra.records import store
+from lra.training.run import run
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """A machine on which at most `limit` samples can be trained at once."""
+    limit = {"samples": 4}
+    forward = Classifier.forward
+
+    def limited(self, x, *rest):
+        if torch.is_grad_enabled() and len(x) > limit["samples"]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, x, *rest)
+
+    monkeypatch.setattr(Classifier, "forward", limited)
+    return limit
+
+
+def elsewhere(toy, name):
+    return toy | {key: f"{toy[key]}-{name}" for key in ("output_dir", "results_dir")}
+
+
+def test_batches_in_parts_train_the_same(toy, request):
+    whole = run(elsewhere(toy, "whole"))
+    request.getfixturevalue("small_memory")
+    with pytest.raises(UserError, match=r"trainer\.auto_batch=true"):
+        run(elsewhere(toy, "fails"))
+    toy["trainer"] |= {"auto_batch": True}
+    record = run(toy)
+    assert record.run_id == whole.run_id
+    assert record.compute.accumulate == 4
+    assert record.budget.done_steps == whole.budget.done_steps == 24
+    for ours, theirs in zip(record.metrics.curve, whole.metrics.curve, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    assert record.metrics.test.value == whole.metrics.test.value
+    assert any("in 4 parts of 4 samples" in sentence for sentence in record.health)
+
+
+def test_goes_on_in_other_parts_within_an_epoch(toy, small_memory, monkeypatch):
+    whole = run(elsewhere(toy, "whole") | {"trainer": toy["trainer"] | {"auto_batch": True}})
+    toy["trainer"] |= {"auto_batch": True, "checkpoint_minutes": 0}
+    with monkeypatch.context() as patch:
+        from faulty import Fault
+
+        from lra.training import run as run_module
+
+        class Fails(Fault):
+            def on_train_batch_end(self, trainer, *_):
+                if trainer.global_step == 9:
+                    raise ZeroDivisionError
+
+        make = run_module.make_trainer
+        patch.setattr(
+            run_module, "make_trainer", lambda c, p, d, cb, lo: make(c, p, d, [Fails("", 0), *cb], lo)
+        )
+        with pytest.raises(ZeroDivisionError):
+            run(toy)
+    small_memory["samples"] = 8
+    record = run(toy)
+    assert record.compute.accumulate == 2
+    for ours, theirs in zip(record.metrics.curve, whole.metrics.curve, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_not_even_one_sample(toy, small_memory):
+    small_memory["samples"] = 0
+    toy["trainer"] |= {"auto_batch": True}
+    with pytest.raises(UserError, match="One sequence of 12 positions does not fit"):
+        run(toy)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_plan_measures_and_leaves_nothing(toy, capsys, prepared):
+    if prepared:
+        run(elsewhere(toy, "before"))
+        capsys.readouterr()
+    assert run(toy | {"plan": True}) is None
+    said = capsys.readouterr().out
+    for word in ("steps/s", "GiB", "hours for 24 steps", "at lr 0.001, decay 0", "4 epochs"):
+        assert word in said
+    assert ("not prepared yet" in said) != prepared
+    for folder in ("output_dir", "results_dir"):
+        assert not Path(toy[folder]).exists()
+    assert Path(toy["data_dir"]).exists() == prepared
+
+
+def test_plan_on_features_and_after_it_the_run(toy):
+    toy["task"] = {"_target_": "toy.Waves"}
+    run(toy | {"plan": True})
+    record = run(toy)
+    assert record.status == "complete"
+    assert store.load(store.path(record, Path(toy["results_dir"]))) == record
