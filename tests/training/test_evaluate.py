@@ -34,7 +34,9 @@ def test_same_score_again(waves, tmp_path):
     evaluation, path = evaluate(waves.run_id[:6], [*folders(tmp_path), "trainer.accelerator=cpu"])
     assert evaluation.test == waves.metrics.test
     assert evaluation.checkpoint_sha256 == waves.selection.checkpoint_sha256
-    assert EvaluationRecord.model_validate_json(path.read_text()) == evaluation
+    content = json.loads(path.read_text())
+    content.pop(store.CHECKSUM)
+    assert EvaluationRecord.model_validate(content) == evaluation
     assert store.path(waves, tmp_path / "results").read_bytes() == before
     assert store.load_all(tmp_path / "results") == ([waves], [])
 
@@ -43,6 +45,10 @@ def test_other_rate(waves, tmp_path):
     evaluation, _ = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
     assert evaluation.changes == {"task.rate": "2"}
     assert evaluation.test.n == 48
+    trained, again = store.load_all(tmp_path / "results")[0]
+    assert trained == waves
+    assert again.identity.changes == waves.identity.changes | {"task.rate": 2}
+    assert again.metrics.test == evaluation.test
     target = tmp_path / "waves.safetensors"
     export_run(waves.run_id, folders(tmp_path), target)
     model = lra.load(target)
@@ -100,3 +106,11 @@ def test_scripts(toy, tmp_path):
     said = call("scripts/export.py", "--to", str(target), record.run_id)
     assert Path(said.stdout.strip()) == target, said.stderr
     assert lra.load(target).recipe["experiment"] == "custom/toy"
+
+
+def test_an_evaluation_edited_by_hand_is_left_out(waves, tmp_path):
+    _, path = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+    path.write_text(path.read_text().replace('"n": 48', '"n": 49'))
+    records, (problem,) = store.load_all(tmp_path / "results")
+    assert records == [waves]
+    assert "changed after it was written" in problem

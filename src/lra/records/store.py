@@ -10,12 +10,15 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+import yaml
+from pydantic import BaseModel, ValidationError
 
 from lra.errors import UserError
-from lra.records.schema import SCHEMA_VERSION, RunRecord
+from lra.records.schema import SCHEMA_VERSION, EvaluationRecord, RunRecord
+
+Record = TypeVar("Record", bound=BaseModel)
 
 CHECKSUM = "sha256"  # the file's own checksum, beside the record's fields: a hand edit does not go unseen
 
@@ -27,10 +30,24 @@ def path(record: RunRecord, results_dir: Path) -> Path:
 
 def write(record: RunRecord, results_dir: Path) -> Path:
     """Write the record to its path and return it; raises UserError when that is not possible."""
-    record = RunRecord.model_validate(record.model_dump())  # fields may have been assigned one by one
+    return _write(record, path(record, results_dir))
+
+
+def evaluation_path(evaluation: EvaluationRecord, results_dir: Path) -> Path:
+    """`results_dir/evaluations/<experiment>/<run_id>-<evaluation_id>.json`."""
+    name = f"{evaluation.run_id}-{evaluation.evaluation_id}.json"
+    return Path(results_dir) / "evaluations" / evaluation.experiment / name
+
+
+def write_evaluation(evaluation: EvaluationRecord, results_dir: Path) -> Path:
+    """Write the record of an evaluation to its path and return it; raises UserError as `write` does."""
+    return _write(evaluation, evaluation_path(evaluation, results_dir))
+
+
+def _write(record: BaseModel, target: Path) -> Path:
+    record = type(record).model_validate(record.model_dump())  # fields may have been assigned one by one
     content = record.model_dump(mode="json")
     text = json.dumps({**content, CHECKSUM: _checksum(content)}, indent=1, ensure_ascii=False) + "\n"
-    target = path(record, results_dir)
     write_text(target, text)
     return target
 
@@ -65,7 +82,13 @@ def write_text(target: Path, text: str) -> None:
 
 def load(file: Path) -> RunRecord:
     """Read one record; raise UserError naming the file and what is wrong with it."""
-    file = Path(file)
+    record = _read(Path(file), RunRecord)
+    if record.run_id != Path(file).stem:
+        raise UserError(f"{file}: holds run {record.run_id}; a record's file is named after its run")
+    return record
+
+
+def _read(file: Path, kind: type[Record]) -> Record:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -82,13 +105,11 @@ def load(file: Path) -> RunRecord:
         )
     checksum = content.pop(CHECKSUM, None)
     try:
-        record = RunRecord.model_validate(content)
+        record = kind.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{file}: not a valid record: {describe(error)}") from error
     if checksum != _checksum(content):
         raise UserError(f"{file}: changed after it was written (its checksum does not match)")
-    if record.run_id != file.stem:
-        raise UserError(f"{file}: holds run {record.run_id}; a record's file is named after its run")
     return record
 
 
@@ -109,7 +130,31 @@ def load_all(results_dir: Path) -> tuple[list[RunRecord], list[str]]:
             problems.append(f"{file}: a duplicate of {home}; remove one of them")
         else:
             problems.append(f"{file}: is in the wrong folder; it belongs at {home}")
-    return records, problems
+    return records + _evaluated(results_dir, records, problems), problems
+
+
+def _evaluated(results_dir: Path, records: list[RunRecord], problems: list[str]) -> list[RunRecord]:
+    """The runs that were tested again with changes, as records of their own with that score.
+
+    They fill the cells of columns such as "8 kHz": same training, `identity.changes` with those of the test.
+    """
+    runs = {record.run_id: record for record in records}
+    again = []
+    for file in sorted((results_dir / "evaluations").rglob("*.json")):
+        try:
+            evaluation = _read(file, EvaluationRecord)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if (run := runs.get(evaluation.run_id)) is None:
+            problems.append(f"{file}: evaluates run {evaluation.run_id}, which has no record")
+        elif evaluation.changes:
+            changes = {key: yaml.safe_load(value) for key, value in evaluation.changes.items()}
+            copy = run.model_copy(deep=True, update={"run_id": evaluation.evaluation_id})
+            copy.identity.changes = run.identity.changes | changes
+            copy.metrics.test, copy.data.variant = evaluation.test, evaluation.variant
+            again.append(copy)
+    return again
 
 
 def describe(error: ValidationError, most: int = 3) -> str:

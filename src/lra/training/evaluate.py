@@ -98,10 +98,7 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord,
         precision=config.trainer.precision,
         code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv),
     )
-    name = f"{record.run_id}-{evaluation.evaluation_id}.json"
-    path = config.results_dir / "evaluations" / record.identity.experiment / name
-    store.write_text(path, evaluation.model_dump_json(indent=1) + "\n")
-    return evaluation, path
+    return evaluation, store.write_evaluation(evaluation, config.results_dir)
 
 
 def _loader(assembled: Assembled, rate: int) -> Loader:
