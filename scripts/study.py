@@ -6,7 +6,8 @@
     python scripts/study.py explain s4d-lra s4d-legs:listops
 
 `run` skips what is recorded and goes on with what was interrupted. budget=…, and any other option of train.py,
-hold for every run; only=… is a row, a column or row:column, with * for anything; seeds=… replaces the study's.
+hold for every run; only=… is a row, a column or row:column, with * for anything; seeds=… replaces the study's;
+launcher=slurm or launcher=ray hands the runs to a cluster (docs/clusters.md).
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     from lra.studies.run import overview, run_all, tally
     from lra.studies.schema import load_study
 
-    own = {"only": None, "seeds": None}
+    own = {"only": None, "seeds": None, "launcher": None}
     extra = []
     for option in options:
         key, equals, value = option.partition("=")
@@ -86,7 +87,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     if command == "status":
         console.print(overview(planned))
         return 0
-    counts = run_all(planned, console)
+    counts = run_all(planned, console, own["launcher"])
     console.print(", ".join(f"{n} {s}" for s, n in counts.items()), highlight=False)
     return 0 if set(tally(planned)) == {"complete"} else 1
 

@@ -13,7 +13,7 @@ from lra.config import ROOT, Config, compose
 from lra.errors import UserError
 from lra.studies import run as run_module
 from lra.studies.jobs import jobs, seconds_left, state
-from lra.studies.run import run_all
+from lra.studies.run import run_all, sweep
 from lra.studies.schema import load_studies, load_study
 
 
@@ -82,7 +82,9 @@ def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monke
     assert seconds_left(planned) == pytest.approx(planned[0].record().compute.wall_s)
 
     started = []
-    monkeypatch.setattr(run_module, "_start", lambda job: started.append(job) or subprocess.Popen(["true"]))
+    monkeypatch.setattr(
+        run_module, "_start", lambda job, _: started.append(job) or subprocess.Popen(["true"])
+    )
     run_all(planned, Console(file=StringIO()))
     assert [job.seed for job in started] == [1]
 
@@ -118,3 +120,27 @@ def test_mistakes_in_study_commands(arguments, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_launcher_gets_the_seeds_of_a_cell_as_one_sweep():
+    planned = jobs(load_study("s4d-lra"), only="s4-legs-fout:listops", seeds=[0, 1], extra=["budget=smoke"])
+    assert sweep(planned, "slurm") == (
+        "-m",
+        "hydra/launcher=slurm",
+        "experiment=lra/listops-s4",
+        "kernel.init=[legs,fout]",
+        "budget=smoke",
+        "seed=0,1",
+    )
+
+
+def test_cells_go_to_a_launcher_at_once(tmp_path, monkeypatch):
+    started = []
+    extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
+    planned = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
+    monkeypatch.setattr(
+        run_module, "_start", lambda _, words: started.append(words) or subprocess.Popen(["true"])
+    )
+    assert run_all(planned, Console(file=StringIO()), "ray") == {"not run": 4}
+    assert [words[1] for words in started] == ["hydra/launcher=ray"] * 2
+    assert all(words[-1] == "seed=0,1" for words in started)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,24 +26,49 @@ STYLES = {
 }
 
 
-def run_all(jobs: Sequence[Job], console: Console) -> dict[str, int]:
-    """Run what is not complete, one after the other; the number of jobs in each state at the end.
+def run_all(jobs: Sequence[Job], console: Console, launcher: str | None = None) -> dict[str, int]:
+    """Run what is not complete; the number of jobs in each state at the end.
 
-    Ctrl-C stops the run that is going on (it resumes next time) and the study with it.
+    Here, one after the other; with a `launcher` of Hydra's (slurm, ray) all cells at once, the seeds of a cell
+    as one array. Ctrl-C stops what is going on here (it resumes next time) and the study with it.
     """
     waiting = [job for job in jobs if state(job) != "complete"]
     with _display(jobs, console) as show:
-        for job in waiting:
-            process = _start(job)
-            try:
-                while process.poll() is None:
-                    show(job)
-                    time.sleep(0.5)
-            except KeyboardInterrupt:
-                process.wait()  # it got the signal too, and saves before it goes
-                raise
-            show(None, finished=job)
+        if launcher is None:
+            for job in waiting:
+                _finish([(_start(job, job.arguments), [job])], show)
+        else:
+            _finish([(_start(cell[0], sweep(cell, launcher)), cell) for cell in _cells(waiting)], show)
     return tally(jobs)
+
+
+def sweep(cell: Sequence[Job], launcher: str) -> tuple[str, ...]:
+    """Arguments of train.py that hand the runs of one cell to a launcher."""
+    seeds = ",".join(str(job.seed) for job in cell)
+    shared = [a for a in cell[0].arguments if not a.startswith("seed=")]
+    return ("-m", f"hydra/launcher={launcher}", *shared, f"seed={seeds}")
+
+
+def _cells(jobs: Sequence[Job]) -> list[list[Job]]:
+    return [[job for job in jobs if job.cell == cell] for cell in dict.fromkeys(job.cell for job in jobs)]
+
+
+def _finish(going: list[tuple[subprocess.Popen, list[Job]]], show: Callable[..., None]) -> None:
+    """Wait for processes and show how their jobs get on."""
+    try:
+        while going:
+            for process, jobs in list(going):
+                if process.poll() is not None:
+                    going.remove((process, jobs))
+                    for job in jobs:
+                        show(None, finished=job)
+            if going:
+                show(going[0][1][0])
+                time.sleep(0.5)
+    except KeyboardInterrupt:
+        for process, _ in going:
+            process.wait()  # it got the signal too, and saves before it goes
+        raise
 
 
 def tally(jobs: Sequence[Job]) -> dict[str, int]:
@@ -77,13 +102,13 @@ def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
     return table
 
 
-def _start(job: Job) -> subprocess.Popen:
-    """train.py in a process of its own; what it says goes to a file. No shell sees the arguments."""
+def _start(job: Job, arguments: Sequence[str]) -> subprocess.Popen:
+    """train.py in a process of its own; what it says goes to the job's file. No shell sees the arguments."""
     path = log_path(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab") as log:
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *job.arguments],
+            [sys.executable, str(ROOT / "train.py"), *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,
