@@ -26,7 +26,15 @@ CONFIG_DIR = ROOT / "configs"
 
 # Keys that do not change what is computed: not part of a run's identity.
 NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "plan", "source", "expected")
-NEUTRAL_TRAINER = ("accelerator", "devices", "num_nodes", "compile", "auto_batch", "checkpoint_minutes")
+NEUTRAL_TRAINER = (
+    "accelerator",
+    "devices",
+    "num_nodes",
+    "compile",
+    "auto_batch",
+    "data_on_device",
+    "checkpoint_minutes",
+)
 
 
 class Strict(BaseModel):
@@ -84,6 +92,7 @@ class Trainer(Strict):
     precision: Literal["32-true", "bf16-mixed", "64-true"]
     compile: bool
     auto_batch: bool
+    data_on_device: bool
     checkpoint_minutes: float = Field(ge=0)
 
     @property

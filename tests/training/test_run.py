@@ -161,3 +161,11 @@ def test_overfits_one_batch(toy):
     record = run(toy)
     assert record.metrics.curve[-1]["train_loss"] < 0.05
     assert record.budget.reasons == ["16 of 96 training samples"]
+
+
+def test_data_on_the_device_changes_nothing(toy):
+    first = run(in_folder(toy, "a"))
+    toy["trainer"]["data_on_device"] = True
+    resident = run(in_folder(toy, "b"))
+    assert resident.run_id == first.run_id
+    assert resident.metrics == first.metrics

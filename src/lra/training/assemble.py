@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,11 +105,20 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
         "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
     }
+    if config.trainer.data_on_device and not made_up:
+        splits = {split: data.to(training_device(config)) for split, data in splits.items()}
     model = make_model(task.spec, plan.model, config.kernel)
     if config.trainer.compile:
         compile_real(model)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
     return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
+
+
+def training_device(config: Config) -> torch.device:
+    """The device that this process trains on."""
+    if config.trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def loggers(config: Config, run_dir: Path, name: str, run_id: str) -> list[Logger]:
