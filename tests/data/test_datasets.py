@@ -13,9 +13,9 @@ from lra.data.datasets import (
     BatchDataset,
     BatchSampler,
     FeatureSequences,
+    Loader,
     TokenPairs,
     TokenSequences,
-    loader,
     strided,
     subset,
 )
@@ -136,7 +136,7 @@ def test_a_split_on_the_gpu() -> None:
 def all_batches(dataset: BatchDataset, epoch: int = 0, seed: int = 3) -> list[Batch]:
     sampler = BatchSampler(len(dataset), 4, shuffle=True, drop_last=True, seed=seed)
     sampler.set_epoch(epoch)
-    return list(loader(dataset, sampler))
+    return list(Loader(dataset, sampler))
 
 
 def test_batches_are_a_function_of_seed_and_epoch_in_every_thread() -> None:
