@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from lra.config import ROOT
-from lra.data.listops import ListOps
 
 
 def train(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -19,14 +18,6 @@ def train(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, **options
     )
-
-
-@pytest.fixture(scope="session")
-def listops(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared ListOps, once for all worker processes of the suite."""
-    folder = tmp_path_factory.getbasetemp().parent / "prepared"
-    ListOps().prepare(folder)
-    return folder
 
 
 @pytest.fixture
