@@ -79,7 +79,7 @@ def capture_code(run_dir: Path, command: list[str]) -> Code:
             ) from error
     return Code(
         version=metadata.version("lra"),
-        git_rev=_git("rev-parse", "HEAD").decode().strip() or None,
+        git_rev=git("rev-parse", "HEAD").decode().strip() or None,
         dirty=bool(patch),
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else None,
         python=platform.python_version(),
@@ -113,13 +113,14 @@ def peak_memory(device: torch.device) -> int:
 
 def _uncommitted() -> bytes:
     """Changes to the code against HEAD, new files included, as a patch; empty without a repository."""
-    patch = _git("diff", "HEAD", "--binary", "--", *CODE_PATHS)
-    for name in _git("ls-files", "--others", "--exclude-standard", "--", *CODE_PATHS).decode().splitlines():
-        patch += _git("diff", "--no-index", "--binary", "--", os.devnull, name)
+    patch = git("diff", "HEAD", "--binary", "--", *CODE_PATHS)
+    for name in git("ls-files", "--others", "--exclude-standard", "--", *CODE_PATHS).decode().splitlines():
+        patch += git("diff", "--no-index", "--binary", "--", os.devnull, name)
     return patch
 
 
-def _git(*arguments: str) -> bytes:
+def git(*arguments: str) -> bytes:
+    """Output of a git command in the project; empty without git or a repository."""
     try:
         return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout
     except FileNotFoundError:
