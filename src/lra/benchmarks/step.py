@@ -6,13 +6,10 @@ for each.
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -20,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lra.benchmarks import memory
 from lra.config import Config, compose
 from lra.data.spec import TaskSpec
 from lra.kernels import s4d
@@ -127,7 +125,11 @@ def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, A
             seconds["naive"] = _seconds(naive, device)
         if turn:
             best = {name: min(best[name], seconds[name]) for name in best}
-    peaks = {name: _peak(setting, name) for name in best} if device.type == "cpu" else _peaks(setting, device)
+    peaks = (
+        {name: memory.peak(_peak_work, setting, name) for name in best}
+        if device.type == "cpu"
+        else _peaks(setting, device)
+    )
     return {
         "setting": setting.name,
         "length": setting.length,
@@ -212,31 +214,17 @@ def _peaks(setting: Setting, device: torch.device) -> dict[str, int]:
     return peaks
 
 
-def _peak(setting: Setting, name: str) -> int:
-    """Bytes that a step on the CPU adds to a fresh process that has loaded everything."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, setting, name, torch.get_num_threads()))
-    process.start()
-    sender.close()
-    peak = receiver.recv()
-    process.join()
-    return peak
+def _peak_work(setting: Setting, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A tiny and the real step on the CPU, for `memory.peak`."""
 
+    def work(setting: Setting) -> Callable[[], None]:
+        step = step_function(setting, torch.device("cpu"))
 
-def _measure(sender: Any, setting: Setting, name: str, threads: int) -> None:
-    torch.set_num_threads(threads)
-    torch.fft.rfft(torch.ones(64)).abs().sum()
-    before = _high_water()
-    step = step_function(setting, torch.device("cpu"))
-    if name == "naive":
-        with straightforward():
-            step()
-    else:
-        step()
-    sender.send(_high_water() - before)
+        def run() -> None:
+            with straightforward() if name == "naive" else nullcontext():
+                step()
 
+        return run
 
-def _high_water() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    tiny = replace(setting, batch=1, length=64, spec=replace(setting.spec, max_length=64))
+    return work(tiny), work(setting)
