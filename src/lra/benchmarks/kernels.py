@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lra.benchmarks import memory
+from lra.benchmarks import memory, straightforward
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
@@ -66,7 +66,7 @@ def s4(length: int, features: int, state_size: int) -> Case:
 def convolution(length: int, features: int, state_size: int) -> Case:
     """The long convolution, both directions, against rfft and irfft under autograd; batch 8."""
     u, k0, k1 = torch.randn(8, features, length), *torch.randn(2, 1, features, length)
-    return Case((u, k0, k1), long_conv, _plain_convolution, 4 * 8 * 6 * u.numel())
+    return Case((u, k0, k1), long_conv, straightforward.convolution, 4 * 8 * 6 * u.numel())
 
 
 CASES = (s4d, dss, s4, convolution)
@@ -144,13 +144,3 @@ def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:
         lambda c, a: vandermonde_naive(c, a, length),
         8 * 3 * exponent.numel() * length,
     )
-
-
-def _plain_convolution(u: Tensor, k0: Tensor, k1: Tensor) -> Tensor:
-    """What the published layers do: pad, transform, multiply, and leave the rest to autograd."""
-    length = u.shape[-1]
-    kernel = torch.nn.functional.pad(k0, (0, length)) + torch.nn.functional.pad(k1.flip(-1), (length, 0))
-    spectrum = torch.fft.rfft(kernel, n=2 * length)
-    signal = torch.fft.rfft(u, n=2 * length)
-    product = torch.einsum("bhf,chf->bchf", signal, spectrum)
-    return torch.fft.irfft(product, n=2 * length)[..., :length]

@@ -31,7 +31,7 @@ def peak(prepare: Callable[..., tuple[Work, Work]], *arguments: Any) -> int:
         return receiver.recv()
     except EOFError:
         process.join()
-        raise MemoryError(f"the measured process ended with exit code {process.exitcode}") from None
+        raise RuntimeError(f"the measured process ended with exit code {process.exitcode}") from None
     finally:
         process.join()
 
