@@ -20,7 +20,7 @@ def test_rows_are_complete():
 def test_a_twin_that_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(kernels, "MEMORY_LIMIT", 0)
     monkeypatch.setattr(kernels, "CASES", (kernels.s4d,))
-    monkeypatch.setattr(kernels, "_peak", lambda *_: 0)
+    monkeypatch.setattr(kernels.memory, "peak", lambda *_: 0)
     (row,) = kernels.run([64], features=2, state_size=4, repeats=1)
     assert row["naive_seconds"] is row["ratio"] is row["naive_peak_bytes"] is None
     assert row["fast_seconds"] > 0

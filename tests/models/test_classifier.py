@@ -103,11 +103,16 @@ def test_every_parameter_gets_a_gradient():
     assert without == []
 
 
-def test_tied_dropout_drops_whole_channels():
+@pytest.mark.parametrize("tied", [True, False])
+def test_dropout_keeps_the_mean_and_is_off_in_evaluation(tied):
     torch.manual_seed(0)
-    backbone = SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | {"dropout": 0.5}))
-    dropped = backbone.blocks[0].layer.dropout(torch.ones(4, 6, 10))
-    assert ((dropped == 0).all(-1) | (dropped == 2).all(-1)).all()
+    backbone = SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | {"dropout": 0.25, "tie_dropout": tied}))
+    dropout, x = backbone.blocks[0].layer.dropout, torch.ones(400, 3, 10)
+    factor = dropout.factor(x, 6)
+    assert factor.shape == (400, 6, 1 if tied else 10)
+    assert factor.unique().tolist() == [0, pytest.approx(4 / 3)]
+    assert abs(factor.mean() - 1) < 0.1
+    assert backbone.eval().blocks[0].layer.dropout.factor(x, 6) is None
 
 
 def test_unknown_options_are_refused():

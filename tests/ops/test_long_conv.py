@@ -36,10 +36,10 @@ def test_equals_naive_twin(batch, channels, features, length, kernel_length, two
     assert_equal_to_naive(signals(batch, channels, features, length, kernel_length, two_sided))
 
 
-@pytest.mark.parametrize("block", [1, 1 << 9, 1 << 11])
+@pytest.mark.parametrize("rows", [1, 5, 10])
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_blocks_do_not_matter(monkeypatch, block, two_sided):
-    monkeypatch.setattr(module, "CPU_BLOCK", block)
+def test_blocks_do_not_matter(monkeypatch, rows, two_sided):
+    monkeypatch.setattr(module, "CPU_ROWS", rows)
     assert_equal_to_naive(signals(5, 2, 3, 97, 97, two_sided))
 
 
@@ -87,3 +87,21 @@ def test_linear():
     u, k = signals(3, 1, 2, 61, 61, False)
     total = long_conv(2 * u[:1] - 3 * u[1:2], k)
     torch.testing.assert_close(total, 2 * long_conv(u[:1], k) - 3 * long_conv(u[1:2], k))
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_skip_and_mask(two_sided):
+    u, *kernels = signals(3, 2, 4, 37, 37, two_sided)
+    skip = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    mask = (torch.arange(37) < torch.tensor([[37], [20], [5]])).unsqueeze(1).double()
+
+    def fast(u, skip, *kernels):
+        return long_conv(u, *kernels, skip=skip, mask=mask)
+
+    def naive(u, skip, *kernels):
+        u = u * mask
+        return long_conv_naive(u, *kernels) + u.unsqueeze(1) * skip.unsqueeze(-1)
+
+    inputs = (u, skip, *kernels)
+    for ours, expected in zip(with_gradients(fast, inputs), with_gradients(naive, inputs), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)

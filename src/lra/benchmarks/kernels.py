@@ -6,15 +6,14 @@ process, and the minimum over the repeats is kept. Peak memory needs a process o
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lra.benchmarks import memory, straightforward
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
@@ -67,7 +66,7 @@ def s4(length: int, features: int, state_size: int) -> Case:
 def convolution(length: int, features: int, state_size: int) -> Case:
     """The long convolution, both directions, against rfft and irfft under autograd; batch 8."""
     u, k0, k1 = torch.randn(8, features, length), *torch.randn(2, 1, features, length)
-    return Case((u, k0, k1), long_conv, _plain_convolution, 4 * 8 * 6 * u.numel())
+    return Case((u, k0, k1), long_conv, straightforward.convolution, 4 * 8 * 6 * u.numel())
 
 
 CASES = (s4d, dss, s4, convolution)
@@ -93,7 +92,7 @@ def run(lengths: list[int], features: int, state_size: int, repeats: int) -> lis
                 rows[-1][f"{name}_seconds"] = seconds.get(name)
                 measured = name in functions
                 rows[-1][f"{name}_peak_bytes"] = (
-                    _peak(make, name, length, features, state_size) if measured else None
+                    memory.peak(_peak_work, make, name, length, features, state_size) if measured else None
                 )
             rows[-1]["ratio"] = seconds["naive"] / seconds["fast"] if fits else None
             rows[-1].update(_errors(make, length, state_size))
@@ -129,33 +128,13 @@ def _errors(make: Callable, length: int, state_size: int) -> dict[str, float]:
     }
 
 
-def _peak(make: Callable, name: str, length: int, features: int, state_size: int) -> int:
-    """Bytes that forward + backward adds to a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    arguments = (sender, make, name, length, features, state_size, torch.get_num_threads())
-    process = context.Process(target=_measure_peak, args=arguments)
-    process.start()
-    sender.close()
-    peak = receiver.recv()
-    process.join()
-    return peak
+def _peak_work(make: Callable, name: str, length: int, features: int, state_size: int):
+    """A tiny and the real forward + backward, for `memory.peak`."""
 
+    def work(case: Case) -> Callable[[], None]:
+        return lambda: _forward_backward(case.inputs, getattr(case, name))
 
-def _measure_peak(sender, make, name, length, features, state_size, threads) -> None:
-    torch.set_num_threads(threads)
-    small = make(64, 8, state_size)
-    _forward_backward(small.inputs, getattr(small, name))  # libraries and thread pools
-    case = make(length, features, state_size)
-    before = _high_water_mark()
-    _forward_backward(case.inputs, getattr(case, name))
-    sender.send(_high_water_mark() - before)
-
-
-def _high_water_mark() -> int:
-    """Most bytes this process ever held, as Linux counts them (getrusage includes its parent's)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    return work(make(64, 8, state_size)), work(make(length, features, state_size))
 
 
 def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:
@@ -165,13 +144,3 @@ def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:
         lambda c, a: vandermonde_naive(c, a, length),
         8 * 3 * exponent.numel() * length,
     )
-
-
-def _plain_convolution(u: Tensor, k0: Tensor, k1: Tensor) -> Tensor:
-    """What the published layers do: pad, transform, multiply, and leave the rest to autograd."""
-    length = u.shape[-1]
-    kernel = torch.nn.functional.pad(k0, (0, length)) + torch.nn.functional.pad(k1.flip(-1), (length, 0))
-    spectrum = torch.fft.rfft(kernel, n=2 * length)
-    signal = torch.fft.rfft(u, n=2 * length)
-    product = torch.einsum("bhf,chf->bchf", signal, spectrum)
-    return torch.fft.irfft(product, n=2 * length)[..., :length]

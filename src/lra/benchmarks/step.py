@@ -6,27 +6,23 @@ for each.
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from lra.benchmarks import memory
+from lra.benchmarks.straightforward import straightforward
 from lra.config import Config, compose
-from lra.data.spec import TaskSpec
-from lra.kernels import s4d
-from lra.models import layer
+from lra.data.spec import Batch, TaskSpec
 from lra.models.classifier import Classifier
-from lra.ops import dplr
-from lra.ops.vandermonde import vandermonde_naive
+from lra.models.head import pool
+from lra.ops.long_conv import long_conv
 from lra.training.assemble import make_model, make_task
 from lra.training.optim import make_optimizer
 
@@ -48,10 +44,22 @@ class Setting:
         torch.manual_seed(0)
         return make_model(self.spec, self.config.model, self.config.kernel)
 
+    def inputs(self, device: torch.device) -> Batch:
+        """A random batch without padding."""
+        rows = self.batch * (2 if self.spec.paired else 1)
+        if self.spec.kind == "tokens":
+            x = torch.randint(self.spec.inputs, (rows, self.length), device=device)
+        else:
+            x = torch.randn(rows, self.length, self.spec.inputs, device=device)
+        lengths = torch.full((rows,), self.length, device=device)
+        return Batch(x, lengths, torch.zeros(self.batch, dtype=torch.long, device=device))
+
 
 def floor_setting(kernel: str, length: int) -> Setting:
     """The bidirectional model of the CPU floor on a signal of one channel."""
     options = ["model.layers=4", "model.features=128", "kernel.state_size=64", "model.norm=layer"]
+    if kernel == "s4":  # the straightforward S4 trains a truncated C; both train the same function
+        options.append("kernel.c_parameter=truncated")
     config = Config.parse(compose([f"kernel={kernel}", *options]))
     spec = TaskSpec("floor", "features", 1, length, 10, SPLITS)
     return Setting(f"{kernel} 4 × 128", config, spec, FLOOR[length], length)
@@ -71,13 +79,7 @@ def step_function(setting: Setting, device: torch.device) -> Callable[[], None]:
     """One training step on a fixed random batch."""
     model = setting.model().to(device).train()
     optimizer = make_optimizer(model, setting.config.optimizer)
-    rows = setting.batch * (2 if setting.spec.paired else 1)
-    if setting.spec.kind == "tokens":
-        x = torch.randint(setting.spec.inputs, (rows, setting.length), device=device)
-    else:
-        x = torch.randn(rows, setting.length, setting.spec.inputs, device=device)
-    lengths = torch.full((rows,), setting.length, device=device)
-    y = torch.zeros(setting.batch, dtype=torch.long, device=device)
+    x, lengths, y = setting.inputs(device)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -85,36 +87,6 @@ def step_function(setting: Setting, device: torch.device) -> Callable[[], None]:
         optimizer.step()
 
     return step
-
-
-@contextmanager
-def straightforward() -> Iterator[None]:
-    """Steps taken inside use the naive twins: whole Vandermonde matrices, Cauchy products, autograd's FFTs."""
-    with (
-        mock.patch.object(
-            s4d, "vandermonde", lambda c, a, length: vandermonde_naive(c, a.to(c.dtype), length)
-        ),
-        mock.patch.object(dplr, "dplr_kernel", _generating_function),
-        mock.patch.object(layer, "long_conv", plain_convolution),
-    ):
-        yield
-
-
-def _generating_function(
-    A: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, truncation: int
-):
-    if truncation != length:
-        raise ValueError("the generating function is exact for its own length only")
-    return dplr.dplr_kernel_generating(A, P, B, C, dt, length)
-
-
-def plain_convolution(u: Tensor, kernel: Tensor, future: Tensor | None = None) -> Tensor:
-    """The published layers' convolution: pad, transform, multiply, and leave the rest to autograd."""
-    length = u.shape[-1]
-    if future is not None:
-        kernel = F.pad(kernel, (0, length)) + F.pad(future.flip(-1), (length, 0))
-    spectrum, signal = torch.fft.rfft(kernel, n=2 * length), torch.fft.rfft(u, n=2 * length)
-    return torch.fft.irfft(torch.einsum("bhf,chf->bchf", signal, spectrum), n=2 * length)[..., :length]
 
 
 def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, Any]:
@@ -127,7 +99,11 @@ def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, A
             seconds["naive"] = _seconds(naive, device)
         if turn:
             best = {name: min(best[name], seconds[name]) for name in best}
-    peaks = {name: _peak(setting, name) for name in best} if device.type == "cpu" else _peaks(setting, device)
+    peaks = (
+        {name: memory.peak(_peak_work, setting, name) for name in best}
+        if device.type == "cpu"
+        else _peaks(setting, device)
+    )
     return {
         "setting": setting.name,
         "length": setting.length,
@@ -141,34 +117,34 @@ def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, A
 
 
 def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str, float]:
-    """Least seconds of forward and backward of each part, on its own, times the number of layers."""
+    """Least seconds of forward and backward of each part of a step, on its own, for all layers together.
+
+    The convolution has the skip and the mask in it, the mixing activation, dropout, gate and residual, the loss
+    pooling and head.
+    """
     model = setting.model().to(device).train()
-    backbone, count = model.backbone, len(model.backbone.blocks)
-    block = backbone.blocks[0]
-    rows = setting.batch * (2 if setting.spec.paired else 1)
-    x = torch.randn(rows, backbone.features, setting.length, device=device)
-    mask = torch.ones(rows, 1, setting.length, device=device)
-    kernel = block.layer.kernel(setting.length).detach()
-    half = block.layer.channels
-    future = kernel[half:] if block.layer.bidirectional else None
-    tokens = setting.spec.kind == "tokens"
-    shape = (rows, setting.length) if tokens else (rows, setting.length, setting.spec.inputs)
-    source = (
-        torch.randint(setting.spec.inputs, shape, device=device)
-        if tokens
-        else torch.randn(shape, device=device)
-    )
-    parts: Mapping[str, tuple[Callable[[Tensor], Tensor], int]] = {
-        "encoder": (lambda _: model.encoder(source), 1),
-        "kernel": (lambda _: block.layer.kernel(setting.length), count),
-        "convolution": (lambda u: layer.long_conv(u, kernel[:half], future), count),
-        "activation and mixing": (block.layer._output, count),
-        "norm": (block.norm, count),
-        "mask, skip and residual": (lambda u: (u * mask) * block.layer.D.view(1, -1, 1) + u, count),
+    source, lengths, y = setting.inputs(device)
+    backbone, blocks = model.backbone, len(model.backbone.blocks)
+    layer, norm = backbone.blocks[0].layer, backbone.blocks[0].norm
+    kernels = layer.kernel(setting.length).detach().chunk(2 if layer.bidirectional else 1)
+    mask = torch.ones(len(source), 1, setting.length, device=device)
+    x = torch.randn(len(source), backbone.features, setting.length, device=device)
+    channels = torch.randn(len(source), layer.mix.in_features, setting.length, device=device)
+
+    def loss(h: Tensor) -> Tensor:
+        return F.cross_entropy(model.head(pool(h, mask, lengths, model.pooling)), y)
+
+    parts: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, int]] = {
+        "encoder": (lambda _: model.encoder(source), x, 1),
+        "norm": (norm, x, blocks + (not isinstance(backbone.norm, nn.Identity))),
+        "kernel": (lambda _: layer.kernel(setting.length), x, blocks),
+        "convolution": (lambda u: long_conv(u, *kernels, skip=layer.D, mask=mask), x, blocks),
+        "mixing": (lambda y: layer.mixing(y, residual=x), channels, blocks),
+        "loss": (loss, x, 1),
     }
     found = {}
-    for name, (function, times) in parts.items():
-        run = _part(function, x)
+    for name, (function, given, times) in parts.items():
+        run = _part(function, given)
         found[name] = times * min(_seconds(run, device) for _ in range(repeats + 1))
     optimizer = make_optimizer(model, setting.config.optimizer)
     for parameter in model.parameters():
@@ -179,7 +155,8 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
 
 def _part(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
     def run() -> None:
-        function(x.detach().requires_grad_()).sum().backward()
+        y = function(x.detach().requires_grad_())
+        y.backward(torch.ones_like(y))
 
     return run
 
@@ -212,31 +189,17 @@ def _peaks(setting: Setting, device: torch.device) -> dict[str, int]:
     return peaks
 
 
-def _peak(setting: Setting, name: str) -> int:
-    """Bytes that a step on the CPU adds to a fresh process that has loaded everything."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, setting, name, torch.get_num_threads()))
-    process.start()
-    sender.close()
-    peak = receiver.recv()
-    process.join()
-    return peak
+def _peak_work(setting: Setting, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A tiny and the real step on the CPU, for `memory.peak`."""
 
+    def work(setting: Setting) -> Callable[[], None]:
+        step = step_function(setting, torch.device("cpu"))
 
-def _measure(sender: Any, setting: Setting, name: str, threads: int) -> None:
-    torch.set_num_threads(threads)
-    torch.fft.rfft(torch.ones(64)).abs().sum()
-    before = _high_water()
-    step = step_function(setting, torch.device("cpu"))
-    if name == "naive":
-        with straightforward():
-            step()
-    else:
-        step()
-    sender.send(_high_water() - before)
+        def run() -> None:
+            with straightforward() if name == "naive" else nullcontext():
+                step()
 
+        return run
 
-def _high_water() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    tiny = replace(setting, batch=1, length=64, spec=replace(setting.spec, max_length=64))
+    return work(tiny), work(setting)

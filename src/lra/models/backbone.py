@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from lra.errors import UserError, choose
 from lra.models.layer import KernelFactory, SSMLayer
+from lra.ops.channel_norm import channel_norm
 
 
 class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the features of (B, H, L)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        return channel_norm(x, self.weight, self.bias, self.eps)
 
 
 NORMS = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
@@ -23,13 +24,13 @@ NORMS = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
 class ResidualBlock(nn.Module):
     """x + drop(layer(norm x)) if `prenorm`, else norm(x + drop(layer x))."""
 
-    def __init__(self, layer: SSMLayer, norm: nn.Module, *, prenorm: bool, drop: nn.Module) -> None:
+    def __init__(self, layer: SSMLayer, norm: nn.Module, *, prenorm: bool) -> None:
         super().__init__()
-        self.layer, self.norm, self.prenorm, self.drop = layer, norm, prenorm, drop
+        self.layer, self.norm, self.prenorm = layer, norm, prenorm
 
     def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
         z = self.norm(x) if self.prenorm else x
-        x = x + self.drop(self.layer(z, mask, rate))
+        x = self.layer(z, mask, rate, residual=x)
         return x if self.prenorm else self.norm(x)
 
     def step(self, x: Tensor, state: Tensor, system: Any) -> tuple[Tensor, Tensor]:
@@ -82,7 +83,6 @@ class SSMBackbone(nn.Module):
                 ),
                 make_norm(features),
                 prenorm=prenorm,
-                drop=nn.Dropout1d(dropout) if tie_dropout else nn.Dropout(dropout),
             )
             for _ in range(layers)
         )

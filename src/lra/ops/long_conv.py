@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
@@ -11,31 +9,40 @@ from torch.autograd.function import once_differentiable
 
 from lra.ops.precision import at_least_float32
 
-CPU_BLOCK = 1 << 19  # numbers in the FFTs of one block: a block and its spectrum stay in the cache
+CPU_ROWS = (
+    128  # signals transformed together: PyTorch plans every FFT anew, which costs as much as 11 of them
+)
+CPU_BLOCK = 1 << 21  # numbers: larger blocks fall out of the cache
+GPU_BLOCK = 1 << 26  # numbers: bounds the workspace
 
 
-def long_conv(u: Tensor, kernel: Tensor, backward_kernel: Tensor | None = None) -> Tensor:
-    """y[t] = Σ_{s ≤ t} kernel[t − s] u[s] + Σ_{s > t} backward_kernel[s − t − 1] u[s], for each feature.
+def long_conv(
+    u: Tensor,
+    kernel: Tensor,
+    backward_kernel: Tensor | None = None,
+    *,
+    skip: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """y[t] = Σ_{s ≤ t} kernel[t − s] u[s] + Σ_{s > t} backward_kernel[s − t − 1] u[s] + skip u[t], by feature.
 
-    `u` (B, H, L); `kernel` and `backward_kernel` (C, H, K) with any K, cut at L. Result (B, C, H, L) in the
-    dtype of `u`; the arithmetic is float32 at least. The backward kernel leaves the present step to the
-    forward one: its first entry multiplies u[t + 1], as in the published bidirectional S4 and S4D.
+    `u` (B, H, L); `kernel` and `backward_kernel` (C, H, K) with any K, cut at L; `skip` (C, H). Result
+    (B, C, H, L) in the dtype of `u`; the arithmetic is float32 at least. The backward kernel leaves the present
+    step to the forward one: its first entry multiplies u[t + 1], as in the published bidirectional S4 and S4D.
+    A `mask` (B, 1, L) of 0 and 1, which gets no gradient, clears positions of `u` first.
 
-    The two directions are one circular convolution. Only `u` and the kernel's spectrum are kept for the
-    gradient, which uses real FFTs throughout. First derivatives only.
+    The two directions are one circular convolution, and the skip is part of the kernel's first entry. Only
+    `u` and the kernel's spectrum are kept for the gradient, which uses real FFTs throughout. First derivatives
+    only.
     """
     length = u.shape[-1]
-    kernel = kernel[..., :length]
-    if backward_kernel is None:
-        return _CircularConv.apply(u, kernel, _fft_size(length + kernel.shape[-1] - 1))
-    backward_kernel = backward_kernel[..., :length]
-    size = _fft_size(length + max(kernel.shape[-1], backward_kernel.shape[-1]))
-    gap = kernel.new_zeros(*kernel.shape[:-1], size - kernel.shape[-1] - backward_kernel.shape[-1])
-    return _CircularConv.apply(u, torch.cat([kernel, gap, backward_kernel.flip(-1)], dim=-1), size)
+    kernel = _cut(kernel, length)
+    backward_kernel = None if backward_kernel is None else _cut(backward_kernel, length)
+    return _CircularConv.apply(u, kernel, backward_kernel, skip, mask)
 
 
 def long_conv_naive(u: Tensor, kernel: Tensor, backward_kernel: Tensor | None = None) -> Tensor:
-    """The same map as a sum over all pairs of positions, O(L²)."""
+    """The same map as a sum over all pairs of positions, O(L²); without skip and mask."""
     length = u.shape[-1]
     lag = torch.arange(length).unsqueeze(1) - torch.arange(length)  # t − s
     matrix = _gather(kernel, lag)
@@ -50,52 +57,113 @@ def _gather(kernel: Tensor, index: Tensor) -> Tensor:
     return kernel[..., index.clamp(0, kernel.shape[-1] - 1)] * inside
 
 
-def _fft_size(minimum: int) -> int:
-    """The next even length with small prime factors."""
-    return 2 * next_fast_len(-(-minimum // 2))
-
-
-def _blocks(u: Tensor, size: int) -> Iterator[tuple[slice, slice]]:
-    """Slices (batch, features) of `u` to transform together: cache-sized on a CPU, everything on a GPU."""
-    batch, features, _ = u.shape
-    rows = max(1, CPU_BLOCK // size) if u.device.type == "cpu" else batch * features
-    feature_step, batch_step = min(rows, features), max(1, rows // features)
-    for h in range(0, features, feature_step):
-        for b in range(0, batch, batch_step):
-            yield slice(b, b + batch_step), slice(h, h + feature_step)
+def _cut(kernel: Tensor, length: int) -> Tensor:
+    return kernel if kernel.shape[-1] <= length else kernel[..., :length]
 
 
 class _CircularConv(torch.autograd.Function):
-    """First L outputs of the circular convolution of `size` points; a shorter kernel is zero-padded."""
+    """Convolution on a circle wide enough for both directions, a block of features at a time."""
 
     @staticmethod
-    def forward(ctx, u: Tensor, kernel: Tensor, size: int) -> Tensor:
-        dtype = at_least_float32(u, kernel)
-        spectrum = torch.fft.rfft(kernel.to(dtype), n=size)  # (C, H, F)
-        y = u.new_empty(u.shape[0], *kernel.shape[:2], u.shape[-1])
-        for b, h in _blocks(u, size):
-            signal = torch.fft.rfft(u[b, h].to(dtype), n=size).unsqueeze(1)
-            signal = signal.mul_(spectrum[:, h]) if len(spectrum) == 1 else signal * spectrum[:, h]
-            y[b, :, h] = torch.fft.irfft(signal, n=size)[..., : u.shape[-1]]
-        ctx.save_for_backward(u, spectrum)
-        ctx.size, ctx.dtype, ctx.kernel_dtype, ctx.kernel_length = size, dtype, kernel.dtype, kernel.shape[-1]
+    def forward(ctx, u: Tensor, kernel: Tensor, backward_kernel: Tensor | None, skip, mask) -> Tensor:
+        length, before = u.shape[-1], 0 if backward_kernel is None else backward_kernel.shape[-1]
+        widest = max(kernel.shape[-1] - (before == 0), before)
+        transform = _PaddedFFT(_fft_size(length + widest), at_least_float32(u, kernel))
+        y, spectra = u.new_empty(u.shape[0], *kernel.shape[:2], length), []
+        for h in _blocks(u, transform.size):
+            spectrum = transform.of_kernel(
+                kernel[:, h],
+                None if backward_kernel is None else backward_kernel[:, h],
+                None if skip is None else skip[:, h],
+            )
+            signal = transform(u[:, h], mask).unsqueeze(1)
+            signal = signal.mul_(spectrum) if len(spectrum) == 1 else signal * spectrum
+            y[:, :, h] = transform.inverse(signal)[..., :length]
+            spectra.append(spectrum.conj_physical_())
+        ctx.save_for_backward(u, mask, *spectra)
+        ctx.factors = [None if x is None else (x.shape, x.dtype) for x in (kernel, backward_kernel, skip)]
+        ctx.size, ctx.dtype = transform.size, transform.dtype
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        u, spectrum = ctx.saved_tensors
-        conjugate = spectrum.conj().resolve_conj()
-        grad_u, grad_spectrum = torch.empty_like(u), torch.zeros_like(spectrum)
-        for b, h in _blocks(u, ctx.size):
-            g = torch.fft.rfft(grad[b, :, h].to(ctx.dtype), n=ctx.size)  # (B, C, H, F)
-            signal = torch.fft.rfft(u[b, h].to(ctx.dtype), n=ctx.size).conj_physical_().unsqueeze(1)
-            if len(g) == 1:
-                grad_spectrum[:, h].addcmul_(g[0], signal[0])
-            else:
-                grad_spectrum[:, h] += (g * signal).sum(0)
-            total = g.mul_(conjugate[:, h])
-            total = total.squeeze(1) if len(spectrum) == 1 else total.sum(1)
-            grad_u[b, h] = torch.fft.irfft(total, n=ctx.size)[..., : u.shape[-1]]
-        grad_kernel = torch.fft.irfft(grad_spectrum, n=ctx.size)[..., : ctx.kernel_length]
-        return grad_u, grad_kernel.to(ctx.kernel_dtype), None
+        u, mask, *spectra = ctx.saved_tensors
+        length, transform = u.shape[-1], _PaddedFFT(ctx.size, ctx.dtype)
+        grad_u = torch.empty_like(u)
+        grad_kernel, grad_before, grad_skip = (
+            None if x is None else u.new_empty(x[0], dtype=x[1]) for x in ctx.factors
+        )
+        for h, conjugate in zip(_blocks(u, ctx.size), spectra, strict=True):
+            g = transform(grad[:, :, h])  # (B, C, H, F)
+            signal = transform(u[:, h], mask).conj_physical_().unsqueeze(1)
+            by_lag = transform.inverse(_sum_of_products(g, signal))
+            grad_kernel[:, h] = by_lag[..., : grad_kernel.shape[-1]]
+            if grad_before is not None:
+                grad_before[:, h] = by_lag[..., ctx.size - grad_before.shape[-1] :].flip(-1)
+            if grad_skip is not None:
+                grad_skip[:, h] = by_lag[..., 0]
+            g = g.mul_(conjugate)
+            g = g.squeeze(1) if len(conjugate) == 1 else g.sum(1)
+            result = transform.inverse(g)[..., :length]
+            grad_u[:, h] = result if mask is None else result.mul_(mask)
+        return grad_u, grad_kernel, grad_before, grad_skip, None
+
+
+class _PaddedFFT:
+    """Real FFTs of `size` points of shorter signals, copied into one buffer whose padding is cleared once."""
+
+    def __init__(self, size: int, dtype: torch.dtype) -> None:
+        self.size, self.dtype, self.buffers = size, dtype, {}
+
+    def __call__(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The spectrum of signal (…, L), cleared where the mask is 0."""
+        filled = self._buffer(signal)[..., : signal.shape[-1]]
+        if mask is None:
+            filled.copy_(signal)
+        else:
+            torch.mul(signal, mask, out=filled)
+        return torch.fft.rfft(self._buffer(signal))
+
+    def of_kernel(self, kernel: Tensor, backward_kernel: Tensor | None, skip: Tensor | None) -> Tensor:
+        """The spectrum of the circular kernel: lag −1 is the last point."""
+        circle = kernel.new_empty(*kernel.shape[:-1], self.size, dtype=self.dtype)
+        start, end = (
+            kernel.shape[-1],
+            self.size - (0 if backward_kernel is None else backward_kernel.shape[-1]),
+        )
+        circle[..., :start] = kernel
+        circle[..., start:end] = 0
+        if backward_kernel is not None:
+            circle[..., end:] = backward_kernel.flip(-1)
+        if skip is not None:
+            circle[..., 0] += skip
+        return torch.fft.rfft(circle)
+
+    def inverse(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft(spectrum, n=self.size)
+
+    def _buffer(self, signal: Tensor) -> Tensor:
+        shape = signal.shape[:-1]
+        if shape not in self.buffers:
+            self.buffers[shape] = signal.new_empty(*shape, self.size, dtype=self.dtype)
+            self.buffers[shape][..., signal.shape[-1] :] = 0
+        return self.buffers[shape]
+
+
+def _fft_size(minimum: int) -> int:
+    """The next even length with small prime factors."""
+    return 2 * next_fast_len(-(-minimum // 2))
+
+
+def _blocks(u: Tensor, size: int) -> list[slice]:
+    """Features to transform together: what stays in the cache of a CPU, what bounds the workspace of a GPU."""
+    batch, features, _ = u.shape
+    rows = min(CPU_ROWS, CPU_BLOCK // size) if u.device.type == "cpu" else GPU_BLOCK // size
+    step = max(1, rows // batch)
+    return [slice(h, h + step) for h in range(0, features, step)]
+
+
+def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
+    """Σ_b a · b."""
+    return a[0] * b[0] if len(a) == 1 else (a * b).sum(0)

@@ -46,8 +46,8 @@ class _Vandermonde(torch.autograd.Function):
         low_size = math.isqrt(length - 1) + 1
         high_size = -(-length // low_size)
         exact = exponent.to(torch.complex128)
-        low = _powers(torch.exp(exact.conj()), low_size).to(coefficient.dtype)  # (H, L1, M), conjugated
-        high = _powers(torch.exp(low_size * exact), high_size).to(coefficient.dtype)  # (H, L2, M)
+        low = _powers(exact.conj(), low_size, coefficient.dtype)  # (H, L1, M), conjugated
+        high = _powers(low_size * exact, high_size, coefficient.dtype)  # (H, L2, M)
         with full_precision(exponent.device):
             product = torch.bmm(_stacked(_scaled(coefficient, high)), _stacked(low).mT)  # (H, C L2, L1)
         ctx.save_for_backward(coefficient, low, high)
@@ -73,13 +73,12 @@ class _Vandermonde(torch.autograd.Function):
         return grad_coefficient.transpose(0, 1), grad_exponent.to(ctx.exponent_dtype), None
 
 
-def _powers(base: Tensor, count: int) -> Tensor:
-    """base^0 … base^(count − 1), (H, count, M), by doubling: faster than as many exponentials."""
-    table, power = torch.ones_like(base).unsqueeze(1), base.unsqueeze(1)
-    while table.shape[1] < count:
-        table = torch.cat([table, table[:, : count - table.shape[1]] * power], dim=1)
-        power = power * power
-    return table
+def _powers(exponent: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """exp(0 · exponent) … exp((count − 1) · exponent), (H, count, M), as products of two shorter tables."""
+    size = math.isqrt(count - 1) + 1
+    steps = torch.arange(size, device=exponent.device, dtype=exponent.real.dtype).unsqueeze(1)
+    fine, coarse = (torch.exp(steps * (jump * exponent).unsqueeze(1)).to(dtype) for jump in (1, size))
+    return (coarse.unsqueeze(2) * fine.unsqueeze(1)).flatten(1, 2)[:, :count]
 
 
 def _scaled(coefficient: Tensor, high: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""What a layer does after its convolution: activation, dropout, channel mixing, gate, dropout, residual."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lra.ops.blocks import position_blocks
+
+
+def mix(
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    gated: bool,
+    residual: Tensor | None = None,
+    inner: Tensor | None = None,
+    outer: Tensor | None = None,
+) -> Tensor:
+    """residual + outer · gate(weight (inner · gelu(y)) + bias), at every position.
+
+    y (B, I, L), weight (O, I), bias (O,). The gate, if there is one, is the first half of its input times the
+    sigmoid of the second. `inner` (B, I, 1 or L) and `outer` (B, H, 1 or L) are the factors of dropout, without
+    gradient; `residual` and the result are (B, H, L). GELU is the exact one.
+
+    Keeps y alone: what follows is recomputed for the gradient, a block at a time, from the cache. First
+    derivatives only. Under autocast the matrix products have its dtype, everything else that of the result.
+    """
+    kind = y.device.type
+    product_dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else y.dtype
+    with torch.autocast(kind, enabled=False):
+        return _Mix.apply(y, weight, bias, residual, inner, outer, gated, product_dtype)
+
+
+def mix_naive(y, weight, bias, *, gated, residual=None, inner=None, outer=None) -> Tensor:
+    """The same, one operation of PyTorch after the other."""
+    y = F.gelu(y) if inner is None else F.gelu(y) * inner
+    y = torch.matmul(weight, y) + bias.unsqueeze(-1)
+    y = F.glu(y, dim=1) if gated else y
+    y = y if outer is None else y * outer
+    return y if residual is None else residual + y
+
+
+class _Mix(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y, weight, bias, residual, inner, outer, gated, dtype):
+        ctx.save_for_backward(y, weight, bias, inner, outer)
+        ctx.gated, ctx.has_residual, ctx.dtype = gated, residual is not None, dtype
+        features = len(weight) // 2 if gated else len(weight)
+        out = y.new_empty(y.shape[0], features, y.shape[2])
+        for at in position_blocks(y):
+            mixed = _product(weight, _activated(y, inner, at), dtype).add_(bias.unsqueeze(1))
+            if gated:
+                first, second = mixed.chunk(2, dim=-2)
+                mixed = first.mul_(second.sigmoid_())
+            if outer is not None:
+                mixed.mul_(_cut(outer, at))
+            if residual is None:
+                out[at] = mixed
+            else:
+                torch.add(mixed, residual[at], out=out[at])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        y, weight, bias, inner, outer = ctx.saved_tensors
+        grad_y, grad_weight, grad_bias = torch.empty_like(y), torch.zeros_like(weight), torch.zeros_like(bias)
+        for at in position_blocks(y):
+            activated = _activated(y, inner, at)
+            g = grad[at] if outer is None else grad[at] * _cut(outer, at)
+            if ctx.gated:
+                mixed = _product(weight, activated, ctx.dtype).add_(bias.unsqueeze(1))
+                first, second = mixed.chunk(2, dim=-2)
+                second.sigmoid_()
+                slope = (first * second).addcmul_(first * second, second, value=-1)
+                torch.mul(g, second, out=first)
+                torch.mul(g, slope, out=second)
+                g = mixed
+            grad_bias += g.sum(-1).view(-1, len(bias)).sum(0)
+            grad_weight += _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
+            g = _product(weight.mT, g, ctx.dtype)
+            if inner is not None:
+                g.mul_(_cut(inner, at))
+            grad_y[at] = torch.ops.aten.gelu_backward(g, y[at])
+        return grad_y, grad_weight, grad_bias, grad if ctx.has_residual else None, *[None] * 4
+
+
+def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a b, computed in `dtype`, in the dtype of b."""
+    return torch.matmul(a.to(dtype), b.to(dtype)).to(b.dtype)
+
+
+def _activated(y: Tensor, inner: Tensor | None, at: tuple) -> Tensor:
+    activated = F.gelu(y[at])
+    return activated if inner is None else activated.mul_(_cut(inner, at))
+
+
+def _cut(factor: Tensor, at: tuple) -> Tensor:
+    """A block of a factor that may be the same at all positions."""
+    return factor[at] if factor.shape[-1] > 1 or len(at) == 1 else factor[at[0]]

@@ -1,0 +1,59 @@
+"""The compared models are the same function, and the benchmark's rows are complete, at toy sizes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lra.benchmarks import step
+from lra.benchmarks.straightforward import straightforward
+from lra.config import Config
+
+
+def toy(kernel: str, **changes) -> step.Setting:
+    setting = step.floor_setting(kernel, 1024)
+    model = setting.config.model | {"layers": 2, "features": 8} | changes
+    spec = replace(setting.spec, max_length=48)
+    values = setting.config.model_dump() | {
+        "model": model,
+        "kernel": setting.config.kernel | {"state_size": 8},
+    }
+    return replace(setting, config=Config.parse(values), spec=spec, batch=3, length=48)
+
+
+@pytest.mark.parametrize("kernel", ["s4d", "s4"])
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+@pytest.mark.parametrize("prenorm", [True, False])
+@pytest.mark.parametrize("mixing", ["glu", "linear"])
+def test_twins_agree_in_outputs_and_gradients(kernel, norm, prenorm, mixing):
+    setting = toy(kernel, norm=norm, prenorm=prenorm, mixing=mixing)
+    model = setting.model().double()
+    x, lengths, _ = setting.inputs(torch.device("cpu"))
+    lengths[1] = 20
+
+    def run():
+        outputs = model(x.double(), lengths)
+        return outputs, *torch.autograd.grad(outputs.square().sum(), list(model.parameters()))
+
+    fast = run()
+    with straightforward():
+        naive = run()
+    for ours, expected in zip(fast, naive, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_rows_are_complete(monkeypatch):
+    monkeypatch.setattr(step.memory, "peak", lambda *_: 5)
+    row = step.compare(toy("s4d"), 1, torch.device("cpu"))
+    assert row["ratio"] == row["naive_seconds"] / row["fast_seconds"] > 0
+    assert row["fast_peak_bytes"] == row["naive_peak_bytes"] == 5
+    parts = ["encoder", "norm", "kernel", "convolution", "mixing", "loss", "optimiser"]
+    assert list(row["breakdown"]) == parts
+    assert min(row["breakdown"].values()) > 0
+
+
+@pytest.mark.slow
+def test_our_step_holds_less_memory():
+    setting = replace(toy("s4d"), length=4096, spec=replace(toy("s4d").spec, max_length=4096))
+    fast, naive = (step.memory.peak(step._peak_work, setting, name) for name in ("fast", "naive"))
+    assert 0 < fast < naive
