@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
+from lra.kernels.dss import DSS
+from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
 from lra.models.backbone import SSMBackbone
 from lra.models.classifier import Classifier
@@ -122,3 +124,34 @@ def test_unknown_options_are_refused():
         make("max")
     with pytest.raises(UserError, match="needs a kernel"):
         SSMBackbone(None, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "length"),
+    [
+        (partial(S4, state_size=8), None),
+        (partial(S4, state_size=8, c_parameter="truncated", length=17), None),
+        (partial(DSS, state_size=4, version="exp"), None),
+        (partial(DSS, state_size=4, version="softmax"), 17),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
+def test_every_family_streams(kernel, length, dtype, tolerance):
+    torch.manual_seed(0)
+    spec = TaskSpec("toy", "tokens", 7, 64, 3, SPLITS)
+    options = OPTIONS | {"bidirectional": False, "mask_padding": False, "mixing": "linear"}
+    model = Classifier(spec, SSMBackbone(kernel, **options), "mean").to(dtype).eval()
+    x = torch.randint(0, 7, (2, 17))
+    with torch.no_grad():
+        carried = model.start(2, length=length)
+        for t in range(17):
+            outputs, carried = model.step(x[:, t], carried)
+        torch.testing.assert_close(outputs, model(x, torch.full((2,), 17)), rtol=tolerance, atol=tolerance)
+
+
+def test_a_softmax_does_not_stream_without_a_length():
+    torch.manual_seed(0)
+    options = OPTIONS | {"bidirectional": False, "mask_padding": False}
+    backbone = SSMBackbone(partial(DSS, state_size=4, version="softmax"), **options)
+    with pytest.raises(UserError, match="length"):
+        backbone.start(1)

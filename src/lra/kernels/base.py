@@ -43,8 +43,11 @@ class Kernel(nn.Module, ABC):
         """Rules of this module's own parameters by name; those not named follow the optimiser's defaults."""
 
     @abstractmethod
-    def discretize(self, rate: float = 1.0) -> Any:
-        """The discrete system (Ā, B̄, C) that `step` needs, computed once and passed to every `step`."""
+    def discretize(self, rate: float = 1.0, length: int | None = None) -> Any:
+        """The discrete system (Ā, B̄, C) that `step` needs, computed once and passed to every `step`.
+
+        `length` is that of the whole sequence, for kernels that are normalised over it; others ignore it.
+        """
 
     @abstractmethod
     def initial_state(self, batch: int) -> Tensor:

@@ -115,7 +115,7 @@ class S4(Kernel):
         """A, P, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
         return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "P": "A", "B": "B"}, self.lr)
 
-    def discretize(self, rate: float = 1.0) -> DPLRSystem:
+    def discretize(self, rate: float = 1.0, length: int | None = None) -> DPLRSystem:
         A, P, B, C, dt = self.continuous()
         dt = dt * rate
         if self.truncation is not None:

@@ -125,7 +125,7 @@ class S4D(Kernel):
         """A, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
         return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}, self.lr)
 
-    def discretize(self, rate: float = 1.0) -> DiagonalSystem:
+    def discretize(self, rate: float = 1.0, length: int | None = None) -> DiagonalSystem:
         if self.discretization == "dss":
             raise UserError(
                 "The discretization 'dss' normalises the kernel over its length and has no recurrence. "

@@ -94,7 +94,9 @@ class SSMBackbone(nn.Module):
             x = block(x, mask if self.mask_padding else None, rate)
         return self.norm(x)
 
-    def start(self, batch: int, rate: float = 1.0) -> tuple[list[Tensor], list[Any]]:
+    def start(
+        self, batch: int, rate: float = 1.0, length: int | None = None
+    ) -> tuple[list[Tensor], list[Any]]:
         """States and discrete systems of all layers, for `step`. Raises UserError if not causal."""
         if self.bidirectional:
             raise UserError(
@@ -102,7 +104,7 @@ class SSMBackbone(nn.Module):
                 "Use a causal recipe (model.bidirectional=false)."
             )
         kernels = [block.layer.kernel for block in self.blocks]
-        return [k.initial_state(batch) for k in kernels], [k.discretize(rate) for k in kernels]
+        return [k.initial_state(batch) for k in kernels], [k.discretize(rate, length) for k in kernels]
 
     def step(self, x: Tensor, states: list[Tensor], systems: list[Any]) -> tuple[Tensor, list[Tensor]]:
         """One position: x (B, H) and the states of all layers to the output (B, H) and the next states."""

@@ -31,9 +31,12 @@ class Classifier(nn.Module):
         h = self.backbone(h, mask, rate)
         return self.head(pool(h, mask, lengths, self.pooling))
 
-    def start(self, batch: int, rate: float = 1.0) -> Any:
-        """What `step` carries from position to position; causal models of unpaired tasks only."""
-        states, systems = self.backbone.start(batch, rate)
+    def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:
+        """What `step` carries from position to position; causal models of unpaired tasks only.
+
+        `length` is that of the whole sequence; kernels that are normalised over it (DSS softmax) need it.
+        """
+        states, systems = self.backbone.start(batch, rate, length)
         total = next(self.head.parameters()).new_zeros(batch, self.backbone.features)
         return states, systems, total, 0
 
