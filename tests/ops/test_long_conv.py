@@ -1,5 +1,7 @@
 """The FFT convolution equals the sum over all pairs of positions, in values and gradients."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ size = st.integers(1, 3)
 
 def signals(batch, channels, features, length, kernel_length, two_sided, dtype=torch.float64):
     generator = torch.Generator().manual_seed(length)
-    shapes = [(batch, features, length)] + [(channels, features, kernel_length)] * (2 if two_sided else 1)
+    shapes = (batch, features, length), (channels * (1 + two_sided), features, kernel_length)
     return [torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for shape in shapes]
 
 
@@ -23,28 +25,27 @@ def with_gradients(function, inputs):
     return y, *torch.autograd.grad((y * weight).sum(), inputs)
 
 
-def assert_equal_to_naive(inputs):
-    for ours, expected in zip(
-        with_gradients(long_conv, inputs), with_gradients(long_conv_naive, inputs), strict=True
-    ):
+def assert_equal_to_naive(inputs, two_sided):
+    fast, naive = (partial(f, bidirectional=two_sided) for f in (long_conv, long_conv_naive))
+    for ours, expected in zip(with_gradients(fast, inputs), with_gradients(naive, inputs), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
 @settings(deadline=None, max_examples=60)
 @given(size, size, size, st.integers(1, 131), st.integers(1, 140), st.booleans())
 def test_equals_naive_twin(batch, channels, features, length, kernel_length, two_sided):
-    assert_equal_to_naive(signals(batch, channels, features, length, kernel_length, two_sided))
+    assert_equal_to_naive(signals(batch, channels, features, length, kernel_length, two_sided), two_sided)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 10])
 @pytest.mark.parametrize("two_sided", [False, True])
 def test_blocks_do_not_matter(monkeypatch, rows, two_sided):
     monkeypatch.setattr(module, "CPU_ROWS", rows)
-    assert_equal_to_naive(signals(5, 2, 3, 97, 97, two_sided))
+    assert_equal_to_naive(signals(5, 2, 3, 97, 97, two_sided), two_sided)
 
 
 def test_gradcheck():
-    assert torch.autograd.gradcheck(long_conv, signals(2, 2, 2, 7, 7, True))
+    assert torch.autograd.gradcheck(partial(long_conv, bidirectional=True), signals(2, 2, 2, 7, 7, True))
 
 
 def test_causal_without_a_backward_kernel():
@@ -57,18 +58,19 @@ def test_causal_without_a_backward_kernel():
 
 
 def test_first_entry_of_the_backward_kernel_meets_the_next_sample():
-    u, _, _ = signals(1, 1, 1, 9, 9, True)
-    zero, first = torch.zeros(1, 1, 9).double(), torch.zeros(1, 1, 9).double()
-    first[..., 0] = 1
-    y = long_conv(u, zero, first)[0, 0]
+    u, kernel = signals(1, 1, 1, 9, 9, True)
+    kernel = torch.zeros_like(kernel)
+    kernel[1, :, 0] = 1
+    y = long_conv(u, kernel, bidirectional=True)[0, 0]
     torch.testing.assert_close(y[..., :-1], u[0, :, 1:])
     assert y[..., -1].abs().max() < 1e-12
 
 
 def test_backward_part_is_the_shifted_causal_part_of_the_reversed_signal():
-    u, k0, k1 = signals(2, 1, 3, 33, 33, True)
-    backward = torch.nn.functional.pad(long_conv(u.flip(-1), k1).flip(-1)[..., 1:], (0, 1))
-    torch.testing.assert_close(long_conv(u, k0, k1), long_conv(u, k0) + backward)
+    u, kernel = signals(2, 1, 3, 33, 33, True)
+    past, future = kernel.chunk(2)
+    backward = torch.nn.functional.pad(long_conv(u.flip(-1), future).flip(-1)[..., 1:], (0, 1))
+    torch.testing.assert_close(long_conv(u, kernel, bidirectional=True), long_conv(u, past) + backward)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -91,17 +93,17 @@ def test_linear():
 
 @pytest.mark.parametrize("two_sided", [False, True])
 def test_skip_and_mask(two_sided):
-    u, *kernels = signals(3, 2, 4, 37, 37, two_sided)
+    u, kernel = signals(3, 2, 4, 37, 37, two_sided)
     skip = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     mask = (torch.arange(37) < torch.tensor([[37], [20], [5]])).unsqueeze(1).double()
 
-    def fast(u, skip, *kernels):
-        return long_conv(u, *kernels, skip=skip, mask=mask)
+    def fast(u, kernel, skip):
+        return long_conv(u, kernel, bidirectional=two_sided, skip=skip, mask=mask)
 
-    def naive(u, skip, *kernels):
+    def naive(u, kernel, skip):
         u = u * mask
-        return long_conv_naive(u, *kernels) + u.unsqueeze(1) * skip.unsqueeze(-1)
+        return long_conv_naive(u, kernel, bidirectional=two_sided) + u.unsqueeze(1) * skip.unsqueeze(-1)
 
-    inputs = (u, skip, *kernels)
+    inputs = (u, kernel, skip)
     for ours, expected in zip(with_gradients(fast, inputs), with_gradients(naive, inputs), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)

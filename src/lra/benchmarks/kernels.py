@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -65,8 +66,9 @@ def s4(length: int, features: int, state_size: int) -> Case:
 
 def convolution(length: int, features: int, state_size: int) -> Case:
     """The long convolution, both directions, against rfft and irfft under autograd; batch 8."""
-    u, k0, k1 = torch.randn(8, features, length), *torch.randn(2, 1, features, length)
-    return Case((u, k0, k1), long_conv, straightforward.convolution, 4 * 8 * 6 * u.numel())
+    u, kernel = torch.randn(8, features, length), torch.randn(2, features, length)
+    naive = partial(straightforward.convolution, bidirectional=True)
+    return Case((u, kernel), partial(long_conv, bidirectional=True), naive, 4 * 8 * 6 * u.numel())
 
 
 CASES = (s4d, dss, s4, convolution)

@@ -126,7 +126,7 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     source, lengths, y = setting.inputs(device)
     backbone, blocks = model.backbone, len(model.backbone.blocks)
     layer, norm = backbone.blocks[0].layer, backbone.blocks[0].norm
-    kernels = layer.kernel(setting.length).detach().chunk(2 if layer.bidirectional else 1)
+    kernel, two_sided = layer.kernel(setting.length).detach(), layer.bidirectional
     mask = torch.ones(len(source), 1, setting.length, device=device)
     x = torch.randn(len(source), backbone.features, setting.length, device=device)
     channels = torch.randn(len(source), layer.mix.in_features, setting.length, device=device)
@@ -138,7 +138,11 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
         "encoder": (lambda _: model.encoder(source), x, 1),
         "norm": (norm, x, blocks + (not isinstance(backbone.norm, nn.Identity))),
         "kernel": (lambda _: layer.kernel(setting.length), x, blocks),
-        "convolution": (lambda u: long_conv(u, *kernels, skip=layer.D, mask=mask), x, blocks),
+        "convolution": (
+            lambda u: long_conv(u, kernel, bidirectional=two_sided, skip=layer.D, mask=mask),
+            x,
+            blocks,
+        ),
         "mixing": (lambda y: layer.mixing(y, residual=x), channels, blocks),
         "loss": (loss, x, 1),
     }

@@ -42,8 +42,8 @@ def straightforward() -> Iterator[None]:
 def convolution(
     u: Tensor,
     kernel: Tensor,
-    future: Tensor | None = None,
     *,
+    bidirectional: bool = False,
     skip: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
@@ -51,7 +51,8 @@ def convolution(
     length = u.shape[-1]
     if mask is not None:
         u = u * mask
-    if future is not None:
+    if bidirectional:
+        kernel, future = kernel.chunk(2)
         kernel = F.pad(kernel, (0, length)) + F.pad(future.flip(-1), (length, 0))
     spectrum, signal = torch.fft.rfft(kernel, n=2 * length), torch.fft.rfft(u, n=2 * length)
     y = torch.fft.irfft(torch.einsum("bhf,chf->bchf", signal, spectrum), n=2 * length)[..., :length]

@@ -65,8 +65,8 @@ class SSMLayer(nn.Module):
 
         With a `residual` (B, H, L): residual + dropout(y).
         """
-        kernels = self.kernel(u.shape[-1], rate).chunk(2 if self.bidirectional else 1)
-        y = long_conv(u, *kernels, skip=self.D, mask=mask)  # (B, C, H, L)
+        kernel = self.kernel(u.shape[-1], rate)
+        y = long_conv(u, kernel, bidirectional=self.bidirectional, skip=self.D, mask=mask)  # (B, C, H, L)
         return self.mixing(y.flatten(1, 2), residual)
 
     def mixing(self, y: Tensor, residual: Tensor | None = None) -> Tensor:

@@ -19,35 +19,38 @@ GPU_BLOCK = 1 << 26  # numbers: bounds the workspace
 def long_conv(
     u: Tensor,
     kernel: Tensor,
-    backward_kernel: Tensor | None = None,
     *,
+    bidirectional: bool = False,
     skip: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """y[t] = Σ_{s ≤ t} kernel[t − s] u[s] + Σ_{s > t} backward_kernel[s − t − 1] u[s] + skip u[t], by feature.
+    """y[t] = Σ_{s ≤ t} kernel[t − s] u[s] + skip u[t], for each feature; and the future, if bidirectional.
 
-    `u` (B, H, L); `kernel` and `backward_kernel` (C, H, K) with any K, cut at L; `skip` (C, H). Result
-    (B, C, H, L) in the dtype of `u`; the arithmetic is float32 at least. The backward kernel leaves the present
-    step to the forward one: its first entry multiplies u[t + 1], as in the published bidirectional S4 and S4D.
-    A `mask` (B, 1, L) of 0 and 1, which gets no gradient, clears positions of `u` first.
+    `u` (B, H, L), `kernel` (C, H, K) with any K, cut at L, `skip` (C, H). Result (B, C, H, L) in the dtype of
+    `u`; the arithmetic is float32 at least. A `mask` (B, 1, L) of 0 and 1, which gets no gradient, clears
+    positions of `u` first.
+
+    A bidirectional `kernel` (2C, H, K) has those of the past, then those of the future, which add
+    Σ_{s > t} future[s − t − 1] u[s]: the present step is left to the past ones, and the first entry of the others
+    multiplies u[t + 1], as in the published bidirectional S4 and S4D.
 
     The two directions are one circular convolution, and the skip is part of the kernel's first entry. Only
     `u` and the kernel's spectrum are kept for the gradient, which uses real FFTs throughout. First derivatives
     only.
     """
-    length = u.shape[-1]
-    kernel = _cut(kernel, length)
-    backward_kernel = None if backward_kernel is None else _cut(backward_kernel, length)
-    return _CircularConv.apply(u, kernel, backward_kernel, skip, mask)
+    if kernel.shape[-1] > u.shape[-1]:
+        kernel = kernel[..., : u.shape[-1]]
+    return _CircularConv.apply(u, kernel, bidirectional, skip, mask)
 
 
-def long_conv_naive(u: Tensor, kernel: Tensor, backward_kernel: Tensor | None = None) -> Tensor:
+def long_conv_naive(u: Tensor, kernel: Tensor, *, bidirectional: bool = False) -> Tensor:
     """The same map as a sum over all pairs of positions, O(L²); without skip and mask."""
     length = u.shape[-1]
     lag = torch.arange(length).unsqueeze(1) - torch.arange(length)  # t − s
-    matrix = _gather(kernel, lag)
-    if backward_kernel is not None:
-        matrix = matrix + _gather(backward_kernel, -lag - 1)
+    past, *future = kernel.chunk(2 if bidirectional else 1)
+    matrix = _gather(past, lag)
+    if bidirectional:
+        matrix = matrix + _gather(future[0], -lag - 1)
     return torch.einsum("chts,bhs->bcht", matrix, u)
 
 
@@ -57,57 +60,57 @@ def _gather(kernel: Tensor, index: Tensor) -> Tensor:
     return kernel[..., index.clamp(0, kernel.shape[-1] - 1)] * inside
 
 
-def _cut(kernel: Tensor, length: int) -> Tensor:
-    return kernel if kernel.shape[-1] <= length else kernel[..., :length]
-
-
 class _CircularConv(torch.autograd.Function):
     """Convolution on a circle wide enough for both directions, a block of features at a time."""
 
     @staticmethod
-    def forward(ctx, u: Tensor, kernel: Tensor, backward_kernel: Tensor | None, skip, mask) -> Tensor:
-        length, before = u.shape[-1], 0 if backward_kernel is None else backward_kernel.shape[-1]
-        widest = max(kernel.shape[-1] - (before == 0), before)
-        transform = _PaddedFFT(_fft_size(length + widest), at_least_float32(u, kernel))
-        y, spectra = u.new_empty(u.shape[0], *kernel.shape[:2], length), []
-        for h in _blocks(u, transform.size):
-            spectrum = transform.of_kernel(
-                kernel[:, h],
-                None if backward_kernel is None else backward_kernel[:, h],
-                None if skip is None else skip[:, h],
-            )
+    def forward(ctx, u: Tensor, kernel: Tensor, bidirectional: bool, skip: Tensor | None, mask) -> Tensor:
+        length, reach = u.shape[-1], kernel.shape[-1]
+        channels = len(kernel) // 2 if bidirectional else len(kernel)
+        size = _fft_size(length + (reach if bidirectional else reach - 1))
+        transform = _PaddedFFT(size, at_least_float32(u, kernel))
+        y, spectra = u.new_empty(u.shape[0], channels, *u.shape[1:]), []
+        for h in _blocks(u, size):
+            circle = _circle(kernel[:, h], channels, size, transform.dtype)
+            if skip is not None:
+                circle[..., 0] += skip[:, h]
+            spectrum = torch.fft.rfft(circle)
             signal = transform(u[:, h], mask).unsqueeze(1)
-            signal = signal.mul_(spectrum) if len(spectrum) == 1 else signal * spectrum
+            signal = signal.mul_(spectrum) if channels == 1 else signal * spectrum
             y[:, :, h] = transform.inverse(signal)[..., :length]
             spectra.append(spectrum.conj_physical_())
         ctx.save_for_backward(u, mask, *spectra)
-        ctx.factors = [None if x is None else (x.shape, x.dtype) for x in (kernel, backward_kernel, skip)]
-        ctx.size, ctx.dtype = transform.size, transform.dtype
+        ctx.kernel = (kernel.shape, kernel.stride(), kernel.dtype)
+        ctx.skip_dtype = None if skip is None else skip.dtype
+        ctx.channels, ctx.size, ctx.dtype = channels, size, transform.dtype
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
         u, mask, *spectra = ctx.saved_tensors
-        length, transform = u.shape[-1], _PaddedFFT(ctx.size, ctx.dtype)
+        channels, transform = ctx.channels, _PaddedFFT(ctx.size, ctx.dtype)
+        shape, stride, dtype = ctx.kernel
         grad_u = torch.empty_like(u)
-        grad_kernel, grad_before, grad_skip = (
-            None if x is None else u.new_empty(x[0], dtype=x[1]) for x in ctx.factors
-        )
+        grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=u.device)
+        grad_skip = None if ctx.skip_dtype is None else grad.new_empty(grad.shape[1:3], dtype=ctx.skip_dtype)
         for h, conjugate in zip(_blocks(u, ctx.size), spectra, strict=True):
             g = transform(grad[:, :, h])  # (B, C, H, F)
             signal = transform(u[:, h], mask).conj_physical_().unsqueeze(1)
-            by_lag = transform.inverse(_sum_of_products(g, signal))
-            grad_kernel[:, h] = by_lag[..., : grad_kernel.shape[-1]]
-            if grad_before is not None:
-                grad_before[:, h] = by_lag[..., ctx.size - grad_before.shape[-1] :].flip(-1)
+            product = signal.mul_(g) if channels == 1 else signal * g
+            by_lag = transform.inverse(product[0] if len(product) == 1 else product.sum(0))
+            grad_kernel[:channels, h] = by_lag[..., : shape[-1]]
+            if channels < shape[0]:
+                grad_kernel[channels:, h] = by_lag[..., ctx.size - shape[-1] :].flip(-1)
             if grad_skip is not None:
                 grad_skip[:, h] = by_lag[..., 0]
             g = g.mul_(conjugate)
-            g = g.squeeze(1) if len(conjugate) == 1 else g.sum(1)
-            result = transform.inverse(g)[..., :length]
-            grad_u[:, h] = result if mask is None else result.mul_(mask)
-        return grad_u, grad_kernel, grad_before, grad_skip, None
+            result = transform.inverse(g.squeeze(1) if channels == 1 else g.sum(1))[..., : u.shape[-1]]
+            if mask is None:
+                grad_u[:, h] = result
+            else:
+                torch.mul(result, mask, out=grad_u[:, h])
+        return grad_u, grad_kernel, None, grad_skip, None
 
 
 class _PaddedFFT:
@@ -124,21 +127,6 @@ class _PaddedFFT:
         else:
             torch.mul(signal, mask, out=filled)
         return torch.fft.rfft(self._buffer(signal))
-
-    def of_kernel(self, kernel: Tensor, backward_kernel: Tensor | None, skip: Tensor | None) -> Tensor:
-        """The spectrum of the circular kernel: lag −1 is the last point."""
-        circle = kernel.new_empty(*kernel.shape[:-1], self.size, dtype=self.dtype)
-        start, end = (
-            kernel.shape[-1],
-            self.size - (0 if backward_kernel is None else backward_kernel.shape[-1]),
-        )
-        circle[..., :start] = kernel
-        circle[..., start:end] = 0
-        if backward_kernel is not None:
-            circle[..., end:] = backward_kernel.flip(-1)
-        if skip is not None:
-            circle[..., 0] += skip
-        return torch.fft.rfft(circle)
 
     def inverse(self, spectrum: Tensor) -> Tensor:
         return torch.fft.irfft(spectrum, n=self.size)
@@ -164,6 +152,13 @@ def _blocks(u: Tensor, size: int) -> list[slice]:
     return [slice(h, h + step) for h in range(0, features, step)]
 
 
-def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
-    """Σ_b a · b."""
-    return a[0] * b[0] if len(a) == 1 else (a * b).sum(0)
+def _circle(kernel: Tensor, channels: int, size: int, dtype: torch.dtype) -> Tensor:
+    """The circular kernel (C, H, size): lag 0 is the first point, lag −1 the last."""
+    circle = kernel.new_empty(channels, kernel.shape[1], size, dtype=dtype)
+    reach = kernel.shape[-1]
+    end = size - reach if channels < len(kernel) else size
+    circle[..., :reach] = kernel[:channels]
+    circle[..., reach:end] = 0
+    if channels < len(kernel):
+        circle[..., end:] = kernel[channels:].flip(-1)
+    return circle

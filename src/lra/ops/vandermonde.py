@@ -59,7 +59,8 @@ class _Vandermonde(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         coefficient, low, high = ctx.saved_tensors
         (channels, features, modes), low_size, high_size = coefficient.shape, low.shape[1], high.shape[1]
-        grad = torch.nn.functional.pad(grad, (0, high_size * low_size - ctx.length))
+        if excess := high_size * low_size - ctx.length:
+            grad = torch.nn.functional.pad(grad, (0, excess))
         grad = grad.transpose(0, 1).reshape(features, channels * high_size, low_size)
         with full_precision(grad.device):
             grad_z = torch.bmm(grad, _stacked(low))
