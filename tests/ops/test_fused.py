@@ -64,3 +64,23 @@ def test_equal_in_the_interpreter():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_equal_on_a_gpu():
     compare("cuda", "0")
+
+
+@pytest.mark.slow
+def test_compile_for_a_gpu_that_is_not_there():
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from lra.ops import fused
+
+    kernels = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
+    kernels += fused._normalise, fused._normalise_backward
+    constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": False}
+    constants |= {"BLOCK": fused.BLOCK, "ROWS": 128, "COLUMNS": 32}
+    numbers = {"features": "i32", "length": "i32", "eps": "fp32"}
+    for kernel in kernels:
+        chosen = {name: value for name, value in constants.items() if name in kernel.arg_names}
+        signature = {n: "constexpr" if n in chosen else numbers.get(n, "*fp32") for n in kernel.arg_names}
+        constexprs = {(kernel.arg_names.index(name),): value for name, value in chosen.items()}
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)
+        assert compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]

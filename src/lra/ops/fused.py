@@ -52,7 +52,9 @@ def normalise(
 ) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (B, 1, L)."""
     grid, rows, columns = _tiles(x)
-    _normalise[grid](x, weight, bias, y, mean, scale, eps, *x.shape[1:], _exact(y), rows, columns)
+    _normalise[grid](
+        x, weight, bias, y, mean, scale, eps, *x.shape[1:], _exact(y), rows, columns, num_warps=8
+    )
 
 
 def normalise_backward(
@@ -62,8 +64,9 @@ def normalise_backward(
     grid, rows, columns = _tiles(x)
     parts = mean.new_empty(2, grid[0] * grid[1], x.shape[1])  # a sum for each program: the same on every run
     _normalise_backward[grid](
-        grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:], _exact(mean), rows, columns
-    )
+        grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:], _exact(mean), rows, columns,
+        num_warps=8,
+    )  # fmt: skip
     by_weight, by_bias = parts.sum(1).to(weight.dtype)
     return by_weight, by_bias
 
