@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    from lra import cpu
+
+    cpu.tune()
     rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
     from lra.records.store import write_text
 

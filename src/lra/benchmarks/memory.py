@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from lra import cpu
+
 Work = Callable[[], Any]
 
 
@@ -44,6 +46,7 @@ def high_water_mark() -> int:
 
 def _measure(sender: Any, threads: int, prepare: Callable[..., tuple[Work, Work]], arguments: tuple) -> None:
     torch.set_num_threads(threads)
+    cpu.tune()
     tiny, work = prepare(*arguments)
     tiny()
     before = high_water_mark()

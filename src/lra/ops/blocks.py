@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-CPU_BLOCK = 1 << 17  # numbers; a few blocks fit into the second-level cache of a core
+CPU_BLOCK = 1 << 18  # numbers; a few blocks fit into the second-level caches of two cores
 
 
 def position_blocks(x: Tensor) -> list[tuple]:

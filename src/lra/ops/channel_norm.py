@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lra.ops.blocks import position_blocks
+from lra.ops.pointwise import backend
 from lra.ops.precision import at_least_float32
 
 
@@ -29,16 +30,12 @@ def channel_norm_naive(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> T
 class _ChannelNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        batch, features, length = x.shape
+        x = x.contiguous()
         y = torch.empty_like(x, dtype=at_least_float32(x, weight))
-        mean, scale = y.new_empty(2, batch, 1, length)
+        mean, scale = y.new_empty(2, len(x), 1, x.shape[-1])
+        pointwise = backend(x.device)
         for at in position_blocks(x):
-            block = x[at].to(y.dtype)
-            mean[at] = block.sum(-2, keepdim=True) / features
-            block = block - mean[at]
-            scale[at] = ((block * block).sum(-2, keepdim=True) / features + eps).rsqrt_()
-            block.mul_(scale[at]).mul_(weight.unsqueeze(1))
-            torch.add(block, bias.unsqueeze(1), out=y[at])
+            pointwise.normalise(x[at], weight, bias, eps, y[at], mean[at], scale[at])
         ctx.save_for_backward(x, weight, mean, scale)
         return y
 
@@ -46,15 +43,13 @@ class _ChannelNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         x, weight, mean, scale = ctx.saved_tensors
-        features, grad_x = len(weight), torch.empty_like(x)
+        grad_x = torch.empty_like(x)
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+        pointwise = backend(x.device)
         for at in position_blocks(x):
-            normal = (x[at] - mean[at]).mul_(scale[at])
-            g = grad[at]
-            grad_bias += g.sum(-1).view(-1, features).sum(0)
-            grad_weight += (g * normal).sum(-1).view(-1, features).sum(0)
-            g = g * weight.unsqueeze(1)  # with respect to the normalised x
-            along = (g * normal).sum(-2, keepdim=True) / features
-            g.sub_(g.sum(-2, keepdim=True) / features).addcmul_(normal, along, value=-1)
-            torch.mul(g, scale[at], out=grad_x[at])
+            by_weight, by_bias = pointwise.normalise_backward(
+                grad[at], x[at], weight, mean[at], scale[at], grad_x[at]
+            )
+            grad_weight += by_weight
+            grad_bias += by_bias
         return grad_x, grad_weight, grad_bias, None

@@ -44,7 +44,8 @@ def resolvent(eigenvalues: Tensor, P: Tensor, dt: Tensor) -> Resolvent:
     overlap = torch.einsum("rhm,hm,shm->hrs", P.conj(), diagonal, P).real
     identity = torch.eye(len(P), dtype=dt.dtype, device=dt.device)
     step = dt.unsqueeze(-1)
-    return Resolvent(diagonal, P, torch.linalg.solve(identity + step * overlap, step * identity))
+    # solve_ex does not look at the result, for which a GPU would have to be waited for.
+    return Resolvent(diagonal, P, torch.linalg.solve_ex(identity + step * overlap, step * identity).result)
 
 
 def bilinear(

@@ -119,7 +119,7 @@ def _inverse_of_one_minus(factors: list[Tensor]) -> Tensor:
     for factor in factors[1:]:
         power = power @ factor
     identity = torch.eye(power.shape[-1], dtype=power.dtype, device=power.device)
-    return torch.linalg.inv(identity - power)
+    return torch.linalg.inv_ex(identity - power).inverse  # inv would wait for a GPU to look at the result
 
 
 def _add_truncation(

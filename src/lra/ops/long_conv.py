@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -139,9 +140,13 @@ class _PaddedFFT:
         return self.buffers[shape]
 
 
+@cache
 def _fft_size(minimum: int) -> int:
-    """The next even length with small prime factors."""
-    return 2 * next_fast_len(-(-minimum // 2))
+    """The next even length without prime factors above 5."""
+    size = minimum + minimum % 2
+    while 30 ** size.bit_length() % size:
+        size += 2
+    return size
 
 
 def _blocks(u: Tensor, size: int) -> list[slice]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lra.ops.blocks import position_blocks
+from lra.ops.pointwise import backend
 
 
 def mix(
@@ -49,21 +50,15 @@ def mix_naive(y, weight, bias, *, gated, residual=None, inner=None, outer=None) 
 class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y, weight, bias, residual, inner, outer, gated, dtype):
+        y = y.contiguous()
         ctx.save_for_backward(y, weight, bias, inner, outer)
         ctx.gated, ctx.has_residual, ctx.dtype = gated, residual is not None, dtype
         features = len(weight) // 2 if gated else len(weight)
-        out = y.new_empty(y.shape[0], features, y.shape[2])
+        out = y.new_empty(len(y), features, y.shape[2])
+        pointwise = backend(y.device)
         for at in position_blocks(y):
-            mixed = _product(weight, _activated(y, inner, at), dtype).add_(bias.unsqueeze(1))
-            if gated:
-                first, second = mixed.chunk(2, dim=-2)
-                mixed = first.mul_(second.sigmoid_())
-            if outer is not None:
-                mixed.mul_(_cut(outer, at))
-            if residual is None:
-                out[at] = mixed
-            else:
-                torch.add(mixed, residual[at], out=out[at])
+            mixed = _product(weight, pointwise.activate(y[at], _cut(inner, at)), dtype)
+            pointwise.gate(mixed, bias, gated, _cut(outer, at), _cut(residual, at), out[at])
         return out
 
     @staticmethod
@@ -71,23 +66,18 @@ class _Mix(torch.autograd.Function):
     def backward(ctx, grad):
         y, weight, bias, inner, outer = ctx.saved_tensors
         grad_y, grad_weight, grad_bias = torch.empty_like(y), torch.zeros_like(weight), torch.zeros_like(bias)
+        pointwise = backend(y.device)
         for at in position_blocks(y):
-            activated = _activated(y, inner, at)
-            g = grad[at] if outer is None else grad[at] * _cut(outer, at)
+            activated = pointwise.activate(y[at], _cut(inner, at))
             if ctx.gated:
-                mixed = _product(weight, activated, ctx.dtype).add_(bias.unsqueeze(1))
-                first, second = mixed.chunk(2, dim=-2)
-                second.sigmoid_()
-                slope = (first * second).addcmul_(first * second, second, value=-1)
-                torch.mul(g, second, out=first)
-                torch.mul(g, slope, out=second)
-                g = mixed
+                mixed = _product(weight, activated, ctx.dtype)
+                g = pointwise.gate_backward(mixed, bias, grad[at], _cut(outer, at))
+            else:
+                g = grad[at] if outer is None else grad[at] * _cut(outer, at)
             grad_bias += g.sum(-1).view(-1, len(bias)).sum(0)
             grad_weight += _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
             g = _product(weight.mT, g, ctx.dtype)
-            if inner is not None:
-                g.mul_(_cut(inner, at))
-            grad_y[at] = torch.ops.aten.gelu_backward(g, y[at])
+            pointwise.activate_backward(g, y[at], _cut(inner, at), grad_y[at])
         return grad_y, grad_weight, grad_bias, grad if ctx.has_residual else None, *[None] * 4
 
 
@@ -96,11 +86,8 @@ def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.matmul(a.to(dtype), b.to(dtype)).to(b.dtype)
 
 
-def _activated(y: Tensor, inner: Tensor | None, at: tuple) -> Tensor:
-    activated = F.gelu(y[at])
-    return activated if inner is None else activated.mul_(_cut(inner, at))
-
-
-def _cut(factor: Tensor, at: tuple) -> Tensor:
-    """A block of a factor that may be the same at all positions."""
-    return factor[at] if factor.shape[-1] > 1 or len(at) == 1 else factor[at[0]]
+def _cut(x: Tensor | None, at: tuple) -> Tensor | None:
+    """A block of a tensor that may be missing, or the same at all positions."""
+    if x is None or len(at) == 1:
+        return x
+    return x[at] if x.shape[-1] > 1 else x[at[0]]

@@ -1,0 +1,91 @@
+"""The pointwise parts of a layer, in PyTorch: for CPUs, and the twin of the Triton kernels in `lra.ops.fused`.
+
+Signals are (B, H, L), or (H, L) blocks of them; factors of dropout are None or (B, H, 1 or L), or blocks of them.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def backend(device: torch.device) -> ModuleType:
+    """The module with these functions for a device: `lra.ops.fused` on CUDA, this one elsewhere."""
+    if device.type == "cuda":
+        from lra.ops import fused
+
+        return fused
+    from lra.ops import pointwise
+
+    return pointwise
+
+
+def activate(y: Tensor, factor: Tensor | None) -> Tensor:
+    """factor · gelu(y)."""
+    activated = F.gelu(y)
+    return activated if factor is None else activated.mul_(factor)
+
+
+def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tensor) -> None:
+    """The gradient of `activate`, written to `out`. Overwrites grad."""
+    if factor is not None:
+        grad.mul_(factor)
+    out.copy_(torch.ops.aten.gelu_backward(grad, y))
+
+
+def gate(
+    mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor
+) -> None:
+    """residual + factor · gate(mixed + bias), written to `out`. Overwrites mixed (B, O, L)."""
+    mixed.add_(bias.unsqueeze(1))
+    if gated:
+        first, second = mixed.chunk(2, dim=-2)
+        mixed = first.mul_(second.sigmoid_())
+    if factor is not None:
+        mixed.mul_(factor)
+    if residual is None:
+        out.copy_(mixed)
+    else:
+        torch.add(mixed, residual, out=out)
+
+
+def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | None) -> Tensor:
+    """The gradient of the gate with respect to mixed, which it overwrites."""
+    if factor is not None:
+        grad = grad * factor
+    first, second = mixed.add_(bias.unsqueeze(1)).chunk(2, dim=-2)
+    slope = first * second.sigmoid_()
+    slope.addcmul_(slope, second, value=-1)  # a σ (1 − σ)
+    torch.mul(grad, second, out=first)
+    torch.mul(grad, slope, out=second)
+    return mixed
+
+
+def normalise(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor
+) -> None:
+    """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (…, 1, L)."""
+    features = len(weight)
+    x = x.to(y.dtype)
+    torch.sum(x, -2, keepdim=True, out=mean).div_(features)
+    x = x - mean
+    scale.copy_((x * x).sum(-2, keepdim=True).div_(features).add_(eps).rsqrt_())
+    torch.add(x.mul_(scale).mul_(weight.unsqueeze(1)), bias.unsqueeze(1), out=y)
+
+
+def normalise_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, out: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of `normalise`: of x to `out`; returns those of weight and bias."""
+    features = len(weight)
+    normal = (x - mean).mul_(scale)
+    by_weight = (grad * normal).sum(-1).view(-1, features).sum(0)
+    by_bias = grad.sum(-1).view(-1, features).sum(0)
+    grad = grad * weight.unsqueeze(1)  # with respect to the normalised x
+    along = (grad * normal).sum(-2, keepdim=True).div_(features)
+    grad.sub_(grad.sum(-2, keepdim=True).div_(features)).addcmul_(normal, along, value=-1)
+    torch.mul(grad, scale, out=out)
+    return by_weight, by_bias
