@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from lra import cpu
 from lra.config import ROOT, Config
 from lra.data.storage import file_sha256
 from lra.errors import UserError
@@ -266,9 +267,9 @@ def _short(path: Path) -> str:
 
 
 def _settle() -> None:
-    """Full float32 products without denormals, and quiet libraries: what Lightning says is on our card."""
+    """Full float32 products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
     torch.set_float32_matmul_precision("highest")
-    torch.set_flush_denormal(True)  # the tails of long kernels are full of them; S4 takes 1.6 times as long
+    cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     os.environ.setdefault("WANDB_SILENT", "true")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
