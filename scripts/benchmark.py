@@ -4,7 +4,7 @@
     python scripts/benchmark.py step                 # whole training steps: the CPU floor's shapes and the recipes'
     python scripts/benchmark.py data                 # batches a second of what is prepared
 
-Ratios hold between runs in one process on one machine; run it on a quiet one.
+Ratios hold between figures of one run on one machine, which should be quiet. Naive twins have PyTorch's own settings.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lra.errors import UserError
-from lra.studies.schema import Study
+from lra.studies.schema import PAPER_DATA, Study
 from lra.tables import text
-from lra.tables.select import PAPER_DATA, build, reasons_apart
+from lra.tables.select import build, reasons_apart
 
 STUDY = Study.model_validate(
     {
@@ -111,6 +111,17 @@ def test_what_stands_apart(options, look, reason):
     assert (found.status, found.complete, found.comparison.verdict) == ("not run", [], "")
     assert text.apart(found.apart[0]) == look
     assert reason in "; ".join(reasons_apart(found.apart[0], found.planned.column.protocol))
+
+
+def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_with():
+    content = STUDY.model_dump()
+    content["columns"][0]["data"] = ["modified"]
+    modified, official = make_record(variant="modified"), make_record(seed=1)
+    found = build(Study.model_validate(content), [modified, official]).cells["legs", "listops"]
+    assert (found.complete, found.apart) == ([modified], [official])
+    content["reported"] = "s4d/lra"
+    with pytest.raises(ValueError, match="only official and regenerated data counts"):
+        Study.model_validate(content)
 
 
 def test_fewer_samples_than_published_stand_apart():

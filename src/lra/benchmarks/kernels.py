@@ -1,12 +1,7 @@
-"""Time, memory and float32 error of every fast operation beside its naive twin.
-
-A ratio is only worth something between runs that shared the machine: both twins are timed in turn, in one
-process, and the minimum over the repeats is kept. Peak memory needs a process of its own for each.
-"""
+"""Time, memory and float32 error of every fast operation beside its naive twin, on the CPU."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lra.benchmarks import memory, straightforward
+from lra.benchmarks import straightforward
+from lra.benchmarks.cost import Work, costs
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
@@ -77,8 +73,7 @@ CASES = (s4d, dss, s4, convolution)
 def run(lengths: list[int], features: int, state_size: int, repeats: int) -> list[dict]:
     """A row for each operation and length: seconds, ratio, peak bytes and float32 error of both twins.
 
-    Peaks are of the whole process less what it held before, so they include workspace that PyTorch's own
-    counters do not see. A naive twin that does not fit into `MEMORY_LIMIT` has None in its columns.
+    A naive twin that does not fit into `MEMORY_LIMIT` has None in its columns.
     """
     rows = []
     for make in CASES:
@@ -88,29 +83,14 @@ def run(lengths: list[int], features: int, state_size: int, repeats: int) -> lis
             rows.append({"operation": make.__name__, "length": length, "features": features})
             rows[-1]["state_size"] = state_size
             fits = case.naive_bytes < MEMORY_LIMIT
-            functions = {"fast": case.fast, "naive": case.naive} if fits else {"fast": case.fast}
-            seconds = _times(case.inputs, functions, repeats)
-            for name in ("fast", "naive"):
-                rows[-1][f"{name}_seconds"] = seconds.get(name)
-                measured = name in functions
-                rows[-1][f"{name}_peak_bytes"] = (
-                    memory.peak(_peak_work, make, name, length, features, state_size) if measured else None
-                )
-            rows[-1]["ratio"] = seconds["naive"] / seconds["fast"] if fits else None
+            sides = ("fast", "naive") if fits else ("fast",)
+            cost = costs(_work, make, length, features, state_size, repeats=repeats, sides=sides)
+            for side in ("fast", "naive"):
+                rows[-1][f"{side}_seconds"] = cost[side].seconds if side in cost else None
+                rows[-1][f"{side}_peak_bytes"] = cost[side].peak_bytes if side in cost else None
+            rows[-1]["ratio"] = cost["naive"].seconds / cost["fast"].seconds if fits else None
             rows[-1].update(_errors(make, length, state_size))
     return rows
-
-
-def _times(inputs: tuple[Tensor, ...], functions: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """The least seconds of forward + backward for each, taken in turn after a warm-up."""
-    best = dict.fromkeys(functions, float("inf"))
-    for turn in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            _forward_backward(inputs, function)
-            if turn:
-                best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def _forward_backward(inputs: tuple[Tensor, ...], function: Callable[..., Tensor]) -> None:
@@ -130,11 +110,11 @@ def _errors(make: Callable, length: int, state_size: int) -> dict[str, float]:
     }
 
 
-def _peak_work(make: Callable, name: str, length: int, features: int, state_size: int):
-    """A tiny and the real forward + backward, for `memory.peak`."""
+def _work(side: str, make: Callable, length: int, features: int, state_size: int) -> tuple[Work, Work]:
+    """A tiny and the real forward + backward, for `costs`."""
 
-    def work(case: Case) -> Callable[[], None]:
-        return lambda: _forward_backward(case.inputs, getattr(case, name))
+    def work(case: Case) -> Work:
+        return lambda: _forward_backward(case.inputs, getattr(case, side))
 
     return work(make(64, 8, state_size)), work(make(length, features, state_size))
 

@@ -1,14 +1,10 @@
-"""A whole training step (forward, backward, optimiser) beside the same model built from the naive twins.
-
-Both are timed in turn, in one process; the minimum over the repeats is kept. Peak memory needs a process of its own
-for each.
-"""
+"""A whole training step (forward, backward, optimiser) beside the same model built from the naive twins."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.benchmarks import memory
+from lra.benchmarks.cost import Cost, Work, costs
 from lra.benchmarks.straightforward import straightforward
 from lra.config import Config, compose
 from lra.data.spec import Batch, TaskSpec
@@ -91,27 +87,18 @@ def step_function(setting: Setting, device: torch.device) -> Callable[[], None]:
 
 def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, Any]:
     """Seconds and peak bytes of a step, ours and straightforward, and where ours spends its time."""
-    fast, naive = step_function(setting, device), step_function(setting, device)
-    best = {"fast": float("inf"), "naive": float("inf")}
-    for turn in range(repeats + 1):
-        seconds = {"fast": _seconds(fast, device)}
-        with straightforward():
-            seconds["naive"] = _seconds(naive, device)
-        if turn:
-            best = {name: min(best[name], seconds[name]) for name in best}
-    peaks = (
-        {name: memory.peak(_peak_work, setting, name) for name in best}
-        if device.type == "cpu"
-        else _peaks(setting, device)
-    )
+    if device.type == "cpu":
+        found = costs(_work, setting, repeats=repeats)
+    else:
+        found = {side: _gpu_cost(side, setting, repeats, device) for side in ("fast", "naive")}
     return {
         "setting": setting.name,
         "length": setting.length,
         "batch": setting.batch,
-        **{f"{name}_seconds": value for name, value in best.items()},
-        "ratio": best["naive"] / best["fast"],
-        "samples_per_s": setting.batch / best["fast"],
-        **{f"{name}_peak_bytes": value for name, value in peaks.items()},
+        **{f"{side}_seconds": cost.seconds for side, cost in found.items()},
+        "ratio": found["naive"].seconds / found["fast"].seconds,
+        "samples_per_s": setting.batch / found["fast"].seconds,
+        **{f"{side}_peak_bytes": cost.peak_bytes for side, cost in found.items()},
         "breakdown": breakdown(setting, repeats, device),
     }
 
@@ -178,32 +165,31 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peaks(setting: Setting, device: torch.device) -> dict[str, int]:
-    """Most bytes that PyTorch held on a GPU in a step."""
-    peaks = {}
-    for name in ("fast", "naive"):
-        step = step_function(setting, device)
-        torch.cuda.reset_peak_memory_stats(device)
-        if name == "naive":
-            with straightforward():
-                step()
-        else:
-            step()
-        peaks[name] = torch.cuda.max_memory_allocated(device)
-    return peaks
+def _gpu_cost(side: str, setting: Setting, repeats: int, device: torch.device) -> Cost:
+    """Least seconds of a step, after one to warm up, and the most bytes that PyTorch held on the device."""
+    step = step_function(setting, device)
+    torch.cuda.reset_peak_memory_stats(device)
+    with _twin(side):
+        step()
+        seconds = min(_seconds(step, device) for _ in range(repeats))
+    return Cost(seconds, torch.cuda.max_memory_allocated(device))
 
 
-def _peak_work(setting: Setting, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
-    """A tiny and the real step on the CPU, for `memory.peak`."""
+def _work(side: str, setting: Setting) -> tuple[Work, Work]:
+    """A tiny and the real step on the CPU, for `costs`."""
 
-    def work(setting: Setting) -> Callable[[], None]:
+    def work(setting: Setting) -> Work:
         step = step_function(setting, torch.device("cpu"))
 
         def run() -> None:
-            with straightforward() if name == "naive" else nullcontext():
+            with _twin(side):
                 step()
 
         return run
 
     tiny = replace(setting, batch=1, length=64, spec=replace(setting.spec, max_length=64))
     return work(tiny), work(setting)
+
+
+def _twin(side: str) -> AbstractContextManager:
+    return straightforward() if side == "naive" else nullcontext()

@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lra.config import ROOT
 from lra.errors import UserError, choose
+from lra.records.schema import Variant
 from lra.records.store import describe
 
 STUDIES_DIR = ROOT / "experiments"
+PAPER_DATA: tuple[Variant, ...] = ("official", "regenerated")
 
 Protocol = Literal["held_out", "test_as_validation"]
 Metric = Literal["accuracy", "rmse"]
@@ -33,6 +35,9 @@ class Column(Model):
     metric: Metric = "accuracy"
     experiment: str = ""  # fills {column} in the row's pattern; the key when empty
     protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
+    data: tuple[Variant, ...] = (
+        PAPER_DATA  # what counts; anything else is for studies without a paper's numbers
+    )
     seeds: list[int] | None = None  # the study's when None
     evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
 
@@ -137,6 +142,8 @@ class Study(Model):
             unknown = set(where) - set(columns)
             if unknown:
                 raise ValueError(f"unknown column keys: {', '.join(sorted(unknown))}")
+        if self.reported and any(set(c.data) - set(PAPER_DATA) for c in self.columns):
+            raise ValueError(f"beside a paper's numbers only {' and '.join(PAPER_DATA)} data counts")
         runs = [(p.experiment, p.changes) for p in self.cells() if p.experiment]
         for experiment, changes in runs:
             if runs.count((experiment, changes)) > 1:

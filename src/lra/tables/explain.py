@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lra.records.schema import RunRecord
 from lra.tables import text
-from lra.tables.select import Cell, Table, reasons_apart
+from lra.tables.select import Cell, Table
 
 
 def explain(table: Table, where: str) -> str:
@@ -43,7 +43,7 @@ def _record(cell: Cell, record: RunRecord, group: str) -> str:
         (record.finished_utc or record.created_utc)[:10],
     ]
     if group == "apart":
-        parts.append("apart: " + "; ".join(reasons_apart(record, cell.planned.column.protocol)))
+        parts.append("apart: " + "; ".join(cell.reasons_apart(record)))
     if record.status_reason:
         parts.append(record.status_reason)
     return ", ".join(parts)

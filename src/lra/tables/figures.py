@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from lra.config import CONFIG_DIR, compose, factory
 from lra.records.schema import RunRecord
-from lra.tables.select import PAPER_DATA, Cell, Table
+from lra.studies.schema import PAPER_DATA
+from lra.tables.select import Cell, Table
 from lra.tables.statistics import scale
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the lightest are left out

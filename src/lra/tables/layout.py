@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from lra.records.schema import RunRecord
 from lra.studies.schema import Row
 from lra.tables import text
-from lra.tables.select import Cell, Table, reasons_apart
+from lra.tables.select import Cell, Table
 
 Style = Literal["", "bold", "italic", "good", "bad"]
 
@@ -150,7 +150,7 @@ def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
                 Entry(column.title),
                 Entry(text.paper(cell.reported)),
                 Entry(text.apart(record), "italic"),
-                Entry("; ".join([f"seed {record.identity.seed}", *reasons_apart(record, column.protocol)])),
+                Entry("; ".join([f"seed {record.identity.seed}", *cell.reasons_apart(record)])),
             ]
         )
     return Grid(

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lra.tables.layout import Document, Entry, Grid, document
-from lra.tables.select import Cell, Table, reasons_apart
+from lra.tables.select import Cell, Table
 from lra.tables.statistics import scale
 
 _RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
@@ -207,7 +207,7 @@ def _csv_apart(table: Table, cell: Cell) -> list[dict]:
                 "seeds": r.identity.seed,
                 "run_ids": r.run_id,
             }
-            | {"why_apart": "; ".join(reasons_apart(r, cell.planned.column.protocol))}
+            | {"why_apart": "; ".join(cell.reasons_apart(r))}
         )
     return rows
 

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from lra.errors import UserError, choose
-from lra.records.schema import RunRecord
-from lra.studies.schema import Average, Column, Planned, Row, Study
+from lra.records.schema import RunRecord, Variant
+from lra.studies.schema import PAPER_DATA, Average, Column, Planned, Row, Study
 from lra.tables.reported import REPORTED_DIR, Reported, reported_average, reported_cell
 from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
-
-PAPER_DATA = ("official", "regenerated")
 
 CellStatus = Literal["complete", "chance", "partial", "failed", "not run", "reported only"]
 
@@ -68,6 +66,10 @@ class Cell:
     def records(self) -> list[RunRecord]:
         return self.complete + self.partial + self.failed + self.apart
 
+    def reasons_apart(self, record: RunRecord) -> list[str]:
+        """Why a record of this cell may not stand in it; empty if it may."""
+        return reasons_apart(record, self.planned.column.protocol, self.planned.column.data)
+
 
 @dataclass
 class AverageCell:
@@ -110,10 +112,10 @@ class Table:
         return self.cells[row, column]
 
 
-def reasons_apart(record: RunRecord, protocol: str) -> list[str]:
-    """Why a record may not stand in a paper's cell; empty if it may."""
+def reasons_apart(record: RunRecord, protocol: str, data: tuple[Variant, ...] = PAPER_DATA) -> list[str]:
+    """Why a record may not stand in a cell with this protocol and data; empty if it may."""
     reasons = []
-    if record.data.variant not in PAPER_DATA:
+    if record.data.variant not in data:
         reasons.append(f"{record.data.variant} data")
     if record.budget.kind != "paper":
         reasons += [f"{record.budget.kind} budget", *record.budget.reasons]
@@ -171,7 +173,7 @@ def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
 
 def place(cell: Cell, record: RunRecord) -> None:
     """Put a record where its status and its reasons to stand apart say."""
-    if reasons_apart(record, cell.planned.column.protocol):
+    if cell.reasons_apart(record):
         cell.apart.append(record)
     elif record.status == "complete":
         cell.complete.append(record)

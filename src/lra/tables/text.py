@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 
 from lra.records.schema import RunRecord
+from lra.studies.schema import PAPER_DATA
 from lra.tables.reported import Reported
-from lra.tables.select import PAPER_DATA, AverageCell, Cell
+from lra.tables.select import AverageCell, Cell
 from lra.tables.statistics import Comparison, at_chance, scale
 
 NOT_RUN = "·"

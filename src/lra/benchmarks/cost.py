@@ -1,0 +1,88 @@
+"""Seconds and peak memory of a piece of work on the CPU, fast and naive, in turns.
+
+Each side has processes of its own: ours with the settings that training runs have (`lra`, `lra.cpu`), the naive
+twin's with PyTorch's. PyTorch does not count what it allocates on a CPU, and what a process held once stays in its
+high-water mark, so the mark is read before and after, workspace of libraries included. Linux only.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import torch
+
+from lra import cpu
+
+TURNS = 2
+# What libgomp and PyTorch do when nobody asks for anything.
+PYTORCH_SETTINGS = {"GOMP_SPINCOUNT": "300000", "THP_MEM_ALLOC_ENABLE": "0"}
+
+Work = Callable[[], Any]
+Prepare = Callable[..., tuple[Work, Work]]
+
+
+class Cost(NamedTuple):
+    seconds: float
+    peak_bytes: int
+
+
+def costs(
+    prepare: Prepare, *arguments: Any, repeats: int, sides: Iterable[str] = ("fast", "naive")
+) -> dict[str, Cost]:
+    """Least seconds and most bytes of each side, over `repeats` in each of two turns.
+
+    `prepare(side, *arguments)`, picklable, is called in a fresh process and returns the work in a tiny version,
+    which only loads libraries and starts threads, and the work itself. Bytes are those beyond what was held before.
+    """
+    found: dict[str, list[Cost]] = {side: [] for side in sides}
+    for _ in range(TURNS):
+        for side, measured in found.items():
+            measured.append(_apart(prepare, side, arguments, repeats))
+    return {side: Cost(min(m.seconds for m in s), max(m.peak_bytes for m in s)) for side, s in found.items()}
+
+
+def high_water_mark() -> int:
+    """Most bytes this process ever held, as Linux counts them (getrusage includes its parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+
+
+def _apart(prepare: Prepare, side: str, arguments: tuple, repeats: int) -> Cost:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    work = sender, torch.get_num_threads(), prepare, side, arguments, repeats
+    process = context.Process(target=_measure, args=work)
+    with mock.patch.dict(os.environ, PYTORCH_SETTINGS if side == "naive" else {}):
+        process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the measured process ended with exit code {process.exitcode}") from None
+    finally:
+        process.join()
+
+
+def _measure(sender: Any, threads: int, prepare: Prepare, side: str, arguments: tuple, repeats: int) -> None:
+    torch.set_num_threads(threads)
+    if side == "fast":
+        cpu.tune()
+    tiny, work = prepare(side, *arguments)
+    tiny()
+    before = high_water_mark()
+    work()
+    peak = high_water_mark() - before
+    sender.send(Cost(min(_seconds(work) for _ in range(repeats)), peak))
+
+
+def _seconds(work: Work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
