@@ -82,10 +82,9 @@ def normalise_backward(
     """The gradients of `normalise`: of x to `out`; returns those of weight and bias."""
     features = len(weight)
     normal = (x - mean).mul_(scale)
-    by_weight = (grad * normal).sum(-1).view(-1, features).sum(0)
-    by_bias = grad.sum(-1).view(-1, features).sum(0)
-    grad = grad * weight.unsqueeze(1)  # with respect to the normalised x
-    along = (grad * normal).sum(-2, keepdim=True).div_(features)
-    grad.sub_(grad.sum(-2, keepdim=True).div_(features)).addcmul_(normal, along, value=-1)
-    torch.mul(grad, scale, out=out)
+    product = grad * normal
+    by_weight, by_bias = (v.sum(-1).view(-1, features).sum(0) for v in (product, grad))
+    average = weight.unsqueeze(0) / -features
+    normal.mul_(average @ product).add_(average @ grad).addcmul_(grad, weight.unsqueeze(1))
+    torch.mul(normal, scale, out=out)
     return by_weight, by_bias

@@ -63,7 +63,7 @@ def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
 def make_optimizer(model: nn.Module, optimizer: Optimizer) -> AdamW:
     """AdamW over the parameter groups."""
     groups = [{k: v for k, v in g.items() if k != "names"} for g in parameter_groups(model, optimizer)]
-    return AdamW(groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=BETAS)
+    return AdamW(groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=BETAS, fused=True)
 
 
 def cosine_factor(step: int, warmup: int, total: int) -> float:
