@@ -18,6 +18,12 @@ for module in (channel_norm, mixing):
     module.backend = lambda device: fused
     module.position_blocks = lambda x: [(...,)]
 
+if device.type == "cpu":  # choose among the block sizes as on a GPU, which has the clock
+    for kernel in (fused._activate, fused._activate_backward, fused._gate, fused._gate_backward):
+        kernel._do_bench = lambda call, quantiles: [call() or chosen() for _ in quantiles]
+times = iter([3, 1, 2, 4] * 1000)
+chosen = lambda: next(times)
+
 def compare(fast, naive, tensors, dtype, tolerance, **options):
     results = []
     for function, kind in ((fast, dtype), (naive, torch.float64)):
@@ -73,10 +79,10 @@ def test_compile_for_a_gpu_that_is_not_there():
 
     from lra.ops import fused
 
-    kernels = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
-    kernels += fused._normalise, fused._normalise_backward
+    tuned = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
+    kernels = [*(kernel.fn for kernel in tuned), fused._normalise, fused._normalise_backward]
     constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": False}
-    constants |= {"BLOCK": fused.BLOCK, "ROWS": 128, "COLUMNS": 32}
+    constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32}
     numbers = {"features": "i32", "length": "i32", "eps": "fp32"}
     for kernel in kernels:
         chosen = {name: value for name, value in constants.items() if name in kernel.arg_names}

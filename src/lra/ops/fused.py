@@ -1,31 +1,41 @@
 """The pointwise parts of a layer as Triton kernels, one pass over the memory each; see `lra.ops.pointwise`.
 
-Signals are (B, H, L), contiguous. The arithmetic is float32, or float64 for float64 signals.
+Signals are (B, H, L), contiguous. The arithmetic is float32, or float64 for float64 signals. The size of a block is
+chosen by measuring, where it does not change the result.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-BLOCK = 1024  # positions of one feature in a program
-TILE = 4096  # numbers in a program that needs all features of its positions
+TILE = 4096  # numbers in a program that needs all features of its positions; fixed, for the order of its sums
 NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
+
+# Positions of one feature in a program. Measured once for each kind of call, not for each length: those of Text vary.
+BLOCKS = [
+    triton.Config({"BLOCK": block}, num_warps=warps)
+    for block, warps in ((512, 4), (1024, 4), (2048, 8), (4096, 8))
+]
+_tuned = partial(triton.autotune, configs=BLOCKS, key=["KIND"])
 
 
 def activate(y: Tensor, factor: Tensor | None) -> Tensor:
     """factor · gelu(y)."""
     out = torch.empty_like(y)
-    _activate[_grid(y)](y, *_factor(factor, y), out, y.shape[-1], _exact(y), BLOCK)
+    _activate[_grid(y)](y, *_factor(factor, y), out, y.shape[-1], _exact(y))
     return out
 
 
 def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tensor) -> None:
     """The gradient of `activate`, written to `out`."""
     grad = grad.contiguous()
-    _activate_backward[_grid(y)](grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y), BLOCK)
+    _activate_backward[_grid(y)](grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y))
 
 
 def gate(
@@ -35,7 +45,7 @@ def gate(
     added = out if residual is None else residual.contiguous()
     _gate[_grid(out)](
         mixed, bias, *_factor(factor, out), added, out, out.shape[1], out.shape[2],
-        gated, residual is not None, _exact(out), BLOCK,
+        gated, residual is not None, _exact(out),
     )  # fmt: skip
 
 
@@ -43,7 +53,7 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     """The gradient of the gate with respect to mixed, which it overwrites."""
     grad = grad.contiguous()
     shape = grad.shape[1:]
-    _gate_backward[_grid(grad)](mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad), BLOCK)
+    _gate_backward[_grid(grad)](mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad))
     return mixed
 
 
@@ -71,8 +81,8 @@ def normalise_backward(
     return by_weight, by_bias
 
 
-def _grid(x: Tensor) -> tuple[int, int]:
-    return x.shape[0] * x.shape[1], triton.cdiv(x.shape[2], BLOCK)
+def _grid(x: Tensor) -> Callable[[dict], tuple[int, int]]:
+    return lambda chosen: (x.shape[0] * x.shape[1], triton.cdiv(x.shape[2], chosen["BLOCK"]))
 
 
 def _tiles(x: Tensor) -> tuple[tuple[int, int], int, int]:
@@ -114,6 +124,7 @@ def _positions(length, BLOCK: tl.constexpr):
     return row, position, row * length + position, position < length
 
 
+@_tuned()
 @triton.jit
 def _activate(y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr):
     row, _, at, inside = _positions(length, BLOCK)
@@ -122,6 +133,7 @@ def _activate(y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, B
     tl.store(out + at, _scaled(value, factor, KIND, row, at, inside, EXACT), mask=inside)
 
 
+@_tuned()
 @triton.jit
 def _activate_backward(
     grad, y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr
@@ -139,6 +151,7 @@ def _sigmoid(x):
     return 1 / (1 + tl.exp(-x))
 
 
+@_tuned()
 @triton.jit
 def _gate(
     mixed, bias, factor, KIND: tl.constexpr, residual, out, features, length,
@@ -157,6 +170,7 @@ def _gate(
     tl.store(out + at, value, mask=inside)
 
 
+@_tuned(restore_value=["mixed"])  # written in place
 @triton.jit
 def _gate_backward(
     mixed, bias, grad, factor, KIND: tl.constexpr, features, length, EXACT: tl.constexpr, BLOCK: tl.constexpr
