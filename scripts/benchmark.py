@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.progress import track
 
 from lra.config import ROOT
 
@@ -43,20 +43,26 @@ def main(arguments: list[str] | None = None) -> int:
 
     cpu.tune()
     rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
+    from lra.benchmarks.table import breakdown, document
     from lra.records.store import write_text
+    from lra.tables.render import terminal_document
 
     path = options.output / f"{options.what}-{options.device}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"machine": machine(options.device), "rows": rows}, indent=1) + "\n")
-    Console().print(table(options.what, rows))
+    content = {"machine": machine(options.device), "rows": rows}
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    shown = [document(options.what, content), *([breakdown(content)] if options.what == "step" else [])]
+    Console().print(*map(terminal_document, shown), sep="\n")
     print(f"{path} written")
     return 0
 
 
 def kernels(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from lra.benchmarks.kernels import run
+    from lra.benchmarks.kernels import CASES, compare
 
-    return run(options.lengths, options.features, options.state_size, options.repeats)
+    cases = [(make, length) for make in CASES for length in options.lengths]
+    sizes = options.features, options.state_size, options.repeats
+    return [compare(*case, *sizes) for case in track(cases, "kernels")]
 
 
 def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -70,7 +76,7 @@ def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
         settings += [
             recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
         ]
-    return [compare(setting, options.repeats, device) for setting in settings]
+    return [compare(setting, options.repeats, device) for setting in track(settings, "steps")]
 
 
 def data(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -96,29 +102,6 @@ def machine(device: str) -> dict[str, Any]:
         "git_rev": capture.git("rev-parse", "HEAD").decode().strip(),
         "date": capture.now(),
     }
-
-
-def table(what: str, rows: list[dict[str, Any]]) -> Table:
-    """The rows, without nested values, in units for people."""
-    shown = Table(title=what, box=None, pad_edge=False)
-    columns = [
-        c for c in dict.fromkeys(k for row in rows for k in row) if not isinstance(rows[0].get(c), dict)
-    ]
-    for column in columns:
-        shown.add_column(column.replace("_bytes", ", MiB").replace("_seconds", ", s").replace("_", " "))
-    for row in rows:
-        shown.add_row(*(_cell(column, row.get(column)) for column in columns))
-    return shown
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if column.endswith("_bytes"):
-        return f"{value / 2**20:,.0f}"
-    if column.endswith("_error"):
-        return f"{value:.1e}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,15 @@ PASSING = ("demo", "smoke")  # budgets whose records are shown on the terminal b
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description="Make the tables from the records, beside the papers' numbers.")
-    p.add_argument("study", nargs="*", help="studies in experiments/ (default: all, and the README's tables)")
+    p.add_argument(
+        "study", nargs="*", help="studies in experiments/ (default: all, and the blocks of the docs)"
+    )
     p.add_argument("--results-dir", type=Path, default=ROOT / "results", help="holds runs/ and tables/")
     p.add_argument(
         "--format", choices=["terminal", *files.FORMATS], help="print this format and write nothing"
     )
     p.add_argument("--check", action="store_true", help="write nothing; fail if a generated file is stale")
-    p.add_argument("--readme", action="store_true", help="write only the README's table blocks")
+    p.add_argument("--docs", action="store_true", help="write only the blocks of README.md and docs/")
     p.add_argument("--explain", metavar="ROW:COLUMN", help="print the records behind a cell of one study")
     p.add_argument(
         "--group", nargs="+", metavar="KEY", help="group all records by config keys, without a study"
@@ -75,9 +77,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def wanted(tables: list[Table], options: argparse.Namespace) -> dict[Path, str]:
-    """The files to make: the tables of the studies, and the README unless only some studies are named."""
-    readme = {} if options.study else files.readme(tables, options.results_dir.parent / "README.md")
-    return readme if options.readme else files.generated(tables, options.results_dir) | readme
+    """The files to make: the tables of the studies, and the docs unless only some studies are named."""
+    docs = {} if options.study else files.docs(tables, options.results_dir.parent)
+    return docs if options.docs else files.generated(tables, options.results_dir) | docs
 
 
 def check(tables: list[Table], options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from lra.benchmarks.cost import Cost
 
 @pytest.mark.slow
 def test_rows_are_complete():
-    rows = kernels.run([128], features=4, state_size=8, repeats=1)
+    rows = [kernels.compare(make, 128, features=4, state_size=8, repeats=1) for make in kernels.CASES]
     assert [row["operation"] for row in rows] == ["s4d", "dss", "s4", "convolution"]
     for row in rows:
         assert row["length"] == 128
@@ -20,8 +20,7 @@ def test_rows_are_complete():
 
 def test_a_twin_that_does_not_fit_is_left_out(monkeypatch):
     monkeypatch.setattr(kernels, "MEMORY_LIMIT", 0)
-    monkeypatch.setattr(kernels, "CASES", (kernels.s4d,))
     monkeypatch.setattr(kernels, "costs", lambda *_, sides, **__: {side: Cost(1.0, 5) for side in sides})
-    (row,) = kernels.run([64], features=2, state_size=4, repeats=1)
+    row = kernels.compare(kernels.s4d, 64, features=2, state_size=4, repeats=1)
     assert row["naive_seconds"] is row["ratio"] is row["naive_peak_bytes"] is None
     assert row["fast_seconds"] > 0

@@ -1,5 +1,6 @@
 """The command line: writing, staleness, README blocks, grouping, errors."""
 
+import json
 import runpy
 from pathlib import Path
 
@@ -72,29 +73,51 @@ def test_printing_writes_nothing(run, results):
     assert not (results / "tables").exists()
 
 
-def test_readme_blocks(run, results):
+def test_blocks_of_the_docs(run, results):
     readme = results.parent / "README.md"
     before = "# Title\n\n<!-- table:s4d-lra -->\nold\n<!-- /table -->\n\nThe end.\n"
     readme.write_text(before)
     run("s4d-lra")
-    assert readme.read_text() == before  # only a full run or --readme touches it
+    assert readme.read_text() == before  # only a full run or --docs touches it
     code, _, err = run("--check")
     assert code == 1
     assert "README.md" in err
-    assert run("--readme")[0] == 0
+    assert run("--docs")[0] == 0
     after = readme.read_text()
     assert after.startswith("# Title\n\n<!-- table:s4d-lra -->\n")
     assert after.endswith("<!-- /table -->\n\nThe end.\n")
     assert "60.0 (n=1)" in after
     assert "old" not in after
-    assert run("--check", "--readme")[0] == 0
+    assert run("--check", "--docs")[0] == 0
 
 
-def test_readme_block_of_no_study(run, results):
-    (results.parent / "README.md").write_text("<!-- table:s4d-lr -->\n<!-- /table -->\n")
+def test_blocks_of_measurements(run, results):
+    machine = {
+        "device": "cpu",
+        "cpu": "One",
+        "threads": 2,
+        "torch": "2",
+        "date": "2026-11-22T",
+        "git_rev": "abc",
+    }
+    row = {"operation": "s4d", "length": 1024, "ratio": 27.04, "fast_seconds": 0.0051, "naive_seconds": None}
+    content = json.dumps({"machine": machine, "rows": [row]})
+    store.write_text(results / "benchmarks" / "kernels-cpu.json", content)
+    page = results.parent / "docs" / "speed.md"
+    page.parent.mkdir()
+    page.write_text("<!-- benchmark:kernels-cpu -->\n<!-- /benchmark -->\n")
+    assert run("--docs")[0] == 0
+    assert "| s4d | 1024 | 5.1 | – | 27.0 |" in page.read_text()
+
+
+@pytest.mark.parametrize(("block", "near"), [("table:s4d-lr", "s4d-lra"), ("benchmark:step-cp", "step-cpu")])
+def test_blocks_of_nothing(run, results, block, near):
+    store.write_text(results / "benchmarks" / "step-cpu.json", "{}")
+    kind = block.partition(":")[0]
+    (results.parent / "README.md").write_text(f"<!-- {block} -->\n<!-- /{kind} -->\n")
     code, _, err = run()
     assert code == 2
-    assert "Did you mean 's4d-lra'" in err
+    assert f"Did you mean '{near}'" in err
 
 
 @pytest.mark.parametrize(

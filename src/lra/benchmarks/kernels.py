@@ -70,27 +70,20 @@ def convolution(length: int, features: int, state_size: int) -> Case:
 CASES = (s4d, dss, s4, convolution)
 
 
-def run(lengths: list[int], features: int, state_size: int, repeats: int) -> list[dict]:
-    """A row for each operation and length: seconds, ratio, peak bytes and float32 error of both twins.
+def compare(make: Callable[..., Case], length: int, features: int, state_size: int, repeats: int) -> dict:
+    """Seconds, ratio, peak bytes and float32 error of both twins of one of `CASES`.
 
-    A naive twin that does not fit into `MEMORY_LIMIT` has None in its columns.
+    A naive twin that does not fit into `MEMORY_LIMIT` has None for its figures.
     """
-    rows = []
-    for make in CASES:
-        for length in lengths:
-            torch.manual_seed(0)
-            case = make(length, features, state_size)
-            rows.append({"operation": make.__name__, "length": length, "features": features})
-            rows[-1]["state_size"] = state_size
-            fits = case.naive_bytes < MEMORY_LIMIT
-            sides = ("fast", "naive") if fits else ("fast",)
-            cost = costs(_work, make, length, features, state_size, repeats=repeats, sides=sides)
-            for side in ("fast", "naive"):
-                rows[-1][f"{side}_seconds"] = cost[side].seconds if side in cost else None
-                rows[-1][f"{side}_peak_bytes"] = cost[side].peak_bytes if side in cost else None
-            rows[-1]["ratio"] = cost["naive"].seconds / cost["fast"].seconds if fits else None
-            rows[-1].update(_errors(make, length, state_size))
-    return rows
+    fits = make(length, features, state_size).naive_bytes < MEMORY_LIMIT
+    sides = ("fast", "naive") if fits else ("fast",)
+    cost = costs(_work, make, length, features, state_size, repeats=repeats, sides=sides)
+    row = {"operation": make.__name__, "length": length, "features": features, "state_size": state_size}
+    for side in ("fast", "naive"):
+        row[f"{side}_seconds"] = cost[side].seconds if side in cost else None
+        row[f"{side}_peak_bytes"] = cost[side].peak_bytes if side in cost else None
+    row["ratio"] = cost["naive"].seconds / cost["fast"].seconds if fits else None
+    return row | _errors(make, length, state_size)
 
 
 def _forward_backward(inputs: tuple[Tensor, ...], function: Callable[..., Tensor]) -> None:

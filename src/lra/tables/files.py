@@ -1,18 +1,22 @@
-"""The generated files: what they should hold, whether they do, and the README's table blocks."""
+"""The generated files: what they should hold, whether they do, and the generated blocks of the docs."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from lra.benchmarks import table as benchmark
 from lra.errors import choose
 from lra.records.store import write_text
-from lra.tables.render import csv_text, latex, markdown
+from lra.tables.render import csv_text, latex, markdown, markdown_document
 from lra.tables.select import Table
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": csv_text, "tex": latex}
-_BLOCK = re.compile(r"(<!-- table:(?P<name>\S+) -->\n)(?P<body>.*?)(<!-- /table -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- (?P<kind>table|benchmark|breakdown):(?P<name>\S+) -->\n).*?(<!-- /(?P=kind) -->)", re.DOTALL
+)
 
 
 def generated(tables: Iterable[Table], results_dir: Path) -> dict[Path, str]:
@@ -25,21 +29,31 @@ def generated(tables: Iterable[Table], results_dir: Path) -> dict[Path, str]:
     }
 
 
-def readme(tables: Iterable[Table], file: Path) -> dict[Path, str]:
-    """The README with each `<!-- table:NAME -->` … `<!-- /table -->` block made anew; empty if there is none.
+def docs(tables: Iterable[Table], root: Path) -> dict[Path, str]:
+    """README.md and docs/*.md with their blocks made anew; those without blocks are left out.
 
-    Raises UserError when a block names no study.
+    `<!-- table:STUDY -->` … `<!-- /table -->` holds the study's table, `<!-- benchmark:FILE -->` … the measurements
+    of a file of results/benchmarks, `breakdown` its parts of a step. Raises UserError when a block names nothing.
     """
     by_name = {table.study.name: table for table in tables}
+    measured = {file.stem: file for file in (root / "results" / "benchmarks").glob("*.json")}
 
     def fill(match: re.Match) -> str:
-        table = by_name[choose(f"The table of a block in {file.name}", match["name"], by_name)]
-        return f"{match[1]}\n{markdown(table, heading=False)}\n{match[4]}"
+        what, name = f"The {match['kind']} of a block in the docs", match["name"]
+        if match["kind"] == "table":
+            body = markdown(by_name[choose(what, name, by_name)], heading=False)
+        else:
+            content = json.loads(measured[choose(what, name, measured)].read_text(encoding="utf-8"))
+            shown = benchmark.document(name.partition("-")[0], content)
+            if match["kind"] == "breakdown":
+                shown = benchmark.breakdown(content)
+            body = markdown_document(shown, heading=False)
+        return f"{match[1]}\n{body}\n{match[4]}"
 
-    if not file.exists():
-        return {}
-    text = file.read_text(encoding="utf-8")
-    return {file: _BLOCK.sub(fill, text)} if _BLOCK.search(text) else {}
+    texts = {
+        f: f.read_text(encoding="utf-8") for f in [*root.glob("README.md"), *sorted(root.glob("docs/*.md"))]
+    }
+    return {file: _BLOCK.sub(fill, text) for file, text in texts.items() if _BLOCK.search(text)}
 
 
 def write(files: dict[Path, str]) -> None:

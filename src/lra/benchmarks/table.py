@@ -1,0 +1,65 @@
+"""A file of results/benchmarks as a document, for the terminal and for generated blocks of the docs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lra.tables.layout import Document, Entry, Grid
+
+Row = dict[str, Any]
+
+# Column title -> key in a row. A unit in the title says how the value is shown.
+_TWINS = {"ms": "fast_seconds", "naive, ms": "naive_seconds", "ratio": "ratio"}
+_MEMORY = {"MiB": "fast_peak_bytes", "naive, MiB": "naive_peak_bytes"}
+_COLUMNS = {
+    "kernels": {"operation": "operation", "L": "length"}
+    | _TWINS
+    | _MEMORY
+    | {"error": "fast_float32_error", "naive error": "naive_float32_error"},
+    "step": {"model": "setting", "L": "length", "B": "batch"} | _TWINS | _MEMORY,
+}
+_TITLES = {
+    "kernels": "Forward and backward, float32",
+    "step": "A training step: forward, backward, optimiser",
+    "data": "Batches from prepared data, one thread",
+}
+
+
+def document(what: str, content: dict[str, Any]) -> Document:
+    """`content` is what `scripts/benchmark.py` writes: `machine` and `rows`."""
+    rows = content["rows"]
+    columns = _COLUMNS.get(what) or {key: key for row in rows for key in row}
+    lines = [[Entry(_shown(title, row.get(key))) for title, key in columns.items()] for row in rows]
+    machine = content["machine"]
+    header = [("Machine", f"{machine['device']}, {machine['cpu']}, {machine['threads']} threads")]
+    header.append(
+        ("Measured", f"{machine['date'][:10]}, torch {machine['torch']}, code {machine['git_rev'][:10]}")
+    )
+    return Document(_TITLES[what], header, [Grid(list(columns), lines)], [])
+
+
+def breakdown(content: dict[str, Any]) -> Document:
+    """The parts of the steps, each measured on its own."""
+    rows = content["rows"]
+    parts = list(rows[0]["breakdown"])
+    lines = [
+        [Entry(row["setting"]), Entry(str(row["length"])), *(Entry(_ms(row["breakdown"][p])) for p in parts)]
+        for row in rows
+    ]
+    return Document("Parts of a training step, ms", [], [Grid(["model", "L", *parts], lines)], [])
+
+
+def _shown(title: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if title.endswith("ms"):
+        return _ms(value)
+    if title.endswith("MiB"):
+        return f"{value / 2**20:,.0f}".replace(",", " ")
+    if title.endswith("error"):
+        return f"{value:.0e}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:,.{0 if seconds >= 0.01 else 1}f}".replace(",", " ")
