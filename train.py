@@ -15,13 +15,10 @@ def main() -> None:
         from hydra.core.hydra_config import HydraConfig
 
         chosen = HydraConfig.get()
-        if (
-            chosen.mode.name == "MULTIRUN"
-        ):  # a run starts further processes with its own command, not the sweep's
-            sys.argv[1:] = [
-                *chosen.overrides.task,
-                *(a for a in sys.argv if a.startswith("hydra.searchpath=")),
-            ]
+        if chosen.mode.name == "MULTIRUN":
+            # A run starts further processes with its own command, not the sweep's.
+            searchpath = [a for a in sys.argv if a.startswith("hydra.searchpath=")]
+            sys.argv[1:] = [*chosen.overrides.task, *searchpath]
         with explain_errors():
             from lra.training.run import run
 

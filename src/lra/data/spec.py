@@ -26,9 +26,8 @@ class TaskSpec:
     metric: Literal["accuracy", "rmse"] = "accuracy"
     paired: bool = False  # two sequences a sample (Retrieval)
     protocol: Literal["held_out", "test_as_validation"] = "held_out"
-    eval_rates: tuple[int, ...] = (
-        1,
-    )  # the test split is also reported with every 2nd position (see `strided`)
+    # 2: the test split is also reported with every 2nd position (see `strided`).
+    eval_rates: tuple[int, ...] = (1,)
 
     @property
     def higher_is_better(self) -> bool:

@@ -10,9 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from lra.ops.precision import at_least_float32
 
-CPU_ROWS = (
-    256  # signals transformed together: PyTorch plans every FFT anew, which costs as much as 11 of them
-)
+CPU_ROWS = 256  # signals of one FFT call: PyTorch plans each anew, which costs as much as 11 of them
 CPU_BLOCK = 1 << 22  # numbers: bounds the workspace
 GPU_BLOCK = 1 << 26  # numbers: bounds the workspace
 

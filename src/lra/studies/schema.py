@@ -35,9 +35,7 @@ class Column(Model):
     metric: Metric = "accuracy"
     experiment: str = ""  # fills {column} in the row's pattern; the key when empty
     protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
-    data: tuple[Variant, ...] = (
-        PAPER_DATA  # what counts; anything else is for studies without a paper's numbers
-    )
+    data: tuple[Variant, ...] = PAPER_DATA  # what counts; others for studies without a paper's numbers
     seeds: list[int] | None = None  # the study's when None
     evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
 
@@ -46,9 +44,7 @@ class Row(Model):
     key: str
     title: str
     family: str
-    experiment: str | None = (
-        None  # pattern of the recipe's name, e.g. "lra/{column}-s4d"; None: reported only
-    )
+    experiment: str | None = None  # pattern of a recipe's name, "lra/{column}-s4d"; None: reported only
     changes: dict[str, Any] = {}  # exactly the config keys that differ from the recipe
     only: list[str] | None = None  # column keys, where the row does not fill every column
     reported: str | None = None  # "file/table/row"; the study's table and this row's key when None
@@ -170,9 +166,8 @@ def study_names(studies_dir: Path = STUDIES_DIR) -> list[str]:
 
 def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:
     """Read `experiments/<name>.yaml`; raise UserError for an unknown name or a file that is not a study."""
-    from omegaconf import (
-        OmegaConf,
-    )  # Hydra's own reading of scalars, so that `changes` compare equal to a run's
+    # Hydra's own reading of scalars, so that `changes` compare equal to a run's.
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 

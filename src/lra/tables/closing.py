@@ -65,12 +65,8 @@ def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[
     why = reasons_apart(record, protocol)
     lines = [("ours", _our_words(record))]
     if chance is not None:
-        lines.append(
-            (
-                "chance",
-                f"{text.number(chance * factor, metric)} (the best constant answer on this test split)",
-            )
-        )
+        words = f"{text.number(chance * factor, metric)} (the best constant answer on this test split)"
+        lines.append(("chance", words))
     if record.status == "complete" and at_chance(record):
         lines.append(("", "not above chance: within 2 standard errors of it"))
     lines.append(("paper", text.paper(reported) if reported else "no number for this run"))

@@ -146,10 +146,8 @@ class _Strings(yaml.BaseLoader):
 @cache
 def load_reported(name: str, reported_dir: Path = REPORTED_DIR) -> ReportedFile:
     """Read `<reported_dir>/<name>.yaml`; raise UserError for an unknown name or an invalid file."""
-    file = (
-        reported_dir
-        / f"{choose('The reported file', name, sorted(f.stem for f in reported_dir.glob('*.yaml')))}.yaml"
-    )
+    names = sorted(f.stem for f in reported_dir.glob("*.yaml"))
+    file = reported_dir / f"{choose('The reported file', name, names)}.yaml"
     try:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))
     except ValidationError as error:

@@ -18,9 +18,8 @@ class Summary:
     mean: float
     std: float | None
     median: float
-    sampling_error: (
-        float | None
-    )  # standard error of test sampling; the seeds share the test set, so n does not shrink it
+    # Standard error of test sampling; the seeds share the test set, so n does not shrink it.
+    sampling_error: float | None
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,8 @@ def run(
     check_launch(config.trainer)
     console = Console(quiet=not is_main())
     _settle()
-    name, run_id = (
-        experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}",
-        config.run_id(),
-    )
+    name = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}"
+    run_id = config.run_id()
     if config.plan:
         with preparation(console) as progress, TemporaryDirectory() as nowhere:
             assembled = assemble(config, progress)

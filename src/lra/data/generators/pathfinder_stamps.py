@@ -39,9 +39,8 @@ class PaddleTables(NamedTuple):
     pivot: np.ndarray  # (360, 2) float64: seed's head to pivot
     advance: np.ndarray  # (K, 2) float64: from the pivot of a paddle to the next one's
     step: np.ndarray  # (C, 2) int32: pivot to head of an extension
-    preference: (
-        np.ndarray
-    )  # (K, C) float64: weight of each step after a paddle of orientation k, in free space
+    # (K, C) float64: weight of each step after a paddle of orientation k, in free space
+    preference: np.ndarray
 
 
 def paddle_tables(
@@ -161,9 +160,8 @@ def marker_stamps(radius: float, antialias_scale: int) -> np.ndarray:
     2·reach + 1, class reach is a marker far from both borders, class k < reach one k pixels from the low
     border, n - 1 - k the same from the high border.
     """
-    reach = (
-        int(np.ceil(radius)) + 2 * LANCZOS_SUPPORT + 1
-    )  # what the filter blurs must not touch what a border changes
+    # What the filter blurs must not touch what a border changes.
+    reach = int(np.ceil(radius)) + 2 * LANCZOS_SUPPORT + 1
     n = 2 * reach + 1
     fine = np.arange(n * antialias_scale)
     stamps = np.empty((n, n, n, n), np.uint8)
