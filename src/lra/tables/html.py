@@ -51,7 +51,6 @@ def _study(table: Table) -> dict[str, Any]:
     return {
         "name": study.name,
         "title": study.title,
-        "description": study.description,
         "header": doc.header,
         "footer": doc.footer,
         "columns": [c.title for c in study.columns] + [a.title for a in study.averages],

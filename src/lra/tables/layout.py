@@ -56,6 +56,7 @@ def header(table: Table) -> list[tuple[str, str]]:
     complete = sum(c.status in ("complete", "chance") for c in table.measured)
     counted = [r for c in table.cells.values() for r in c.complete]
     lines = [
+        ("About", study.description),
         ("Source", study.source),
         ("Protocol", study.protocol),
     ]
@@ -67,17 +68,25 @@ def header(table: Table) -> list[tuple[str, str]]:
         ]
     if records:
         data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
-        devices = sorted({f"{r.compute.n_devices} × {r.compute.device}" for r in records})
+        devices = sorted({_hardware(r) for r in records})
+        hours = sum(r.compute.wall_s for r in records) / 3600
         code = sorted(
             {(r.code.git_rev or "unknown")[:10] + (" (modified)" if r.code.dirty else "") for r in records}
         )
         lines += [
             ("Data", ", ".join(data)),
-            ("Hardware", ", ".join(devices)),
+            ("Hardware", f"{', '.join(devices)}; {hours:.3g} hours"),
             ("Code", ", ".join(code)),
             ("Date", max(r.finished_utc or r.created_utc for r in records)[:10]),
         ]
     return lines
+
+
+def _hardware(record: RunRecord) -> str:
+    compute = record.compute
+    if compute.device == "cpu":
+        return f"{compute.n_threads} {'core' if compute.n_threads == 1 else 'cores'} of {compute.cpu}"
+    return f"{compute.n_devices} × {compute.device}"
 
 
 def _printed(table: Table) -> Grid:
@@ -192,8 +201,6 @@ def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
     hidden = len(table.study.rows) - len(rows)
     if hidden:
         lines.append(f"Rows that only papers report ({hidden}): results/tables/{table.study.name}.md")
-    if not sources:
-        lines.append("The papers' numbers for these cells could not be read; nothing is put in their place.")
     return lines + table.notes
 
 
