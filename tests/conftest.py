@@ -1,6 +1,7 @@
 """Shared fixtures: two threads, no network, a toy configuration."""
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from lra.config import compose
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
+
+
+@pytest.fixture(autouse=True)
+def _denormals() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)  # runs switch it on, and hypothesis wants the numbers of IEEE 754
 
 
 @pytest.fixture(autouse=True)
