@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(options.device), "rows": rows}
     write_text(path, json.dumps(content, indent=1) + "\n")
-    shown = [document(options.what, content), *([breakdown(content)] if options.what == "step" else [])]
+    shown = [document(path.stem, content), *([breakdown(content)] if options.what == "step" else [])]
     Console().print(*map(terminal_document, shown), sep="\n")
     print(f"{path} written")
     return 0

@@ -44,9 +44,8 @@ def docs(tables: Iterable[Table], root: Path) -> dict[Path, str]:
             body = markdown(by_name[choose(what, name, by_name)], heading=False)
         else:
             content = json.loads(measured[choose(what, name, measured)].read_text(encoding="utf-8"))
-            shown = benchmark.document(name.partition("-")[0], content)
-            if match["kind"] == "breakdown":
-                shown = benchmark.breakdown(content)
+            parts = match["kind"] == "breakdown"
+            shown = benchmark.breakdown(content) if parts else benchmark.document(name, content)
             body = markdown_document(shown, heading=False)
         return f"{match[1]}\n{body}\n{match[4]}"
 
