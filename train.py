@@ -35,4 +35,3 @@ def main() -> None:
 if __name__ == "__main__":
     with explain_errors():
         main()
-    sys.exit(0)

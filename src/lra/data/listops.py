@@ -7,6 +7,7 @@ Tokens as in the S4 and DSS code: parentheses dropped, `]` read as `X`, `<eos>` 
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
 from lra.records.schema import Variant
 
-VERSION = 1
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, EOS = 0, 2
 VOCABULARY = (*SPECIALS, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "X")
@@ -67,7 +67,7 @@ class ListOps(PublishedTask):
             "generator_version": listops.VERSION,
             "generator_seed": self.generator_seed,
             "splits": self._sizes,
-            **listops.ListOpsParameters().asdict(),
+            **asdict(listops.ListOpsParameters()),
         }
         return ("standin" if self.source == "standin" else "regenerated"), parameters
 

@@ -19,6 +19,7 @@ from lra.errors import UserError
 
 T = TypeVar("T")
 PROBE_SECONDS = 15
+LRA_URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,6 @@ def lra_release(raw: Path, folder: str, task: str) -> None:
         place=f"lra_release/{folder}",
         task=task,
     ).fetch(raw, call)
-
-
-LRA_URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
 
 
 def lra_folders(raw: Path, folder: str) -> list[Path]:

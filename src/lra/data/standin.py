@@ -28,27 +28,7 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def reviews() -> dict[str, tuple[list[str], np.ndarray]]:
     """Texts of 50 to 250 words, among them a few that tell the class (1: positive)."""
-    neutral = [
-        "the",
-        "film",
-        "was",
-        "seen",
-        "by",
-        "us",
-        "in",
-        "a",
-        "room",
-        "and",
-        "its",
-        "story",
-        "is",
-        "of",
-        "people",
-        "who",
-        "walk",
-        "to",
-        "town",
-    ]
+    neutral = "the film was seen by us in a room and its story is of people who walk to town".split()
     telling = (["bad", "dull", "awful"], ["good", "moving", "superb"])
     splits = {}
     for stream, (split, n) in enumerate(SIZES.items()):

@@ -8,10 +8,12 @@ CPU_BLOCK = 1 << 18  # numbers; a few blocks fit into the second-level caches of
 
 
 def position_blocks(x: Tensor) -> list[tuple]:
-    """Indices of `x` (B, H, L): (H, l) blocks on a CPU, all of it elsewhere."""
+    """Indices of `x` (B, H, L): (H, L) or (H, l) blocks on a CPU, all of it elsewhere."""
     if x.device.type != "cpu":
         return [(...,)]
     batch, features, length = x.shape
     step = max(1, CPU_BLOCK // features)
+    if step >= length:
+        return [(row,) for row in range(batch)]
     starts = range(0, length, step)
     return [(row, slice(None), slice(start, start + step)) for row in range(batch) for start in starts]

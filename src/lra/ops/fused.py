@@ -50,7 +50,7 @@ def gate(
 
 
 def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | None) -> Tensor:
-    """The gradient of the gate with respect to mixed, which it overwrites."""
+    """The gradient of the gate with respect to mixed. Overwrites mixed."""
     grad = grad.contiguous()
     shape = grad.shape[1:]
     _gate_backward[_grid(grad)](mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad))

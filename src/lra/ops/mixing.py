@@ -88,6 +88,6 @@ def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _cut(x: Tensor | None, at: tuple) -> Tensor | None:
     """A block of a tensor that may be missing, or the same at all positions."""
-    if x is None or len(at) == 1:
-        return x
+    if x is None:
+        return None
     return x[at] if x.shape[-1] > 1 else x[at[0]]

@@ -33,7 +33,7 @@ def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tenso
     """The gradient of `activate`, written to `out`. Overwrites grad."""
     if factor is not None:
         grad.mul_(factor)
-    out.copy_(torch.ops.aten.gelu_backward(grad, y))
+    torch.ops.aten.gelu_backward.grad_input(grad, y, grad_input=out)
 
 
 def gate(
@@ -42,26 +42,20 @@ def gate(
     """residual + factor · gate(mixed + bias), written to `out`. Overwrites mixed (B, O, L)."""
     mixed.add_(bias.unsqueeze(1))
     if gated:
-        first, second = mixed.chunk(2, dim=-2)
-        mixed = first.mul_(second.sigmoid_())
+        mixed = torch.ops.aten.glu.out(mixed, -2, out=out)
     if factor is not None:
         mixed.mul_(factor)
-    if residual is None:
-        out.copy_(mixed)
-    else:
+    if residual is not None:
         torch.add(mixed, residual, out=out)
+    elif mixed is not out:
+        out.copy_(mixed)
 
 
 def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | None) -> Tensor:
-    """The gradient of the gate with respect to mixed, which it overwrites."""
+    """The gradient of the gate with respect to mixed. Overwrites mixed."""
     if factor is not None:
         grad = grad * factor
-    first, second = mixed.add_(bias.unsqueeze(1)).chunk(2, dim=-2)
-    slope = first * second.sigmoid_()
-    slope.addcmul_(slope, second, value=-1)  # a σ (1 − σ)
-    torch.mul(grad, second, out=first)
-    torch.mul(grad, slope, out=second)
-    return mixed
+    return torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
 
 
 def normalise(

@@ -49,22 +49,23 @@ class _Vandermonde(torch.autograd.Function):
         low = _powers(exact.conj(), low_size, coefficient.dtype)  # (H, L1, M), conjugated
         high = _powers(low_size * exact, high_size, coefficient.dtype)  # (H, L2, M)
         with full_precision(exponent.device):
-            product = torch.bmm(_stacked(_scaled(coefficient, high)), _stacked(low).mT)  # (H, C L2, L1)
-        ctx.save_for_backward(coefficient, low, high)
+            z = _stacked(_scaled(coefficient, high))  # (H, C L2, 2M)
+            product = torch.bmm(z, _stacked(low).mT)  # (H, C L2, L1)
+        ctx.save_for_backward(coefficient, low, high, z)
         ctx.length, ctx.exponent_dtype = length, exponent.dtype
         return product.view(-1, len(coefficient), high_size * low_size)[..., :length].transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        coefficient, low, high = ctx.saved_tensors
+        coefficient, low, high, z = ctx.saved_tensors
         (channels, features, modes), low_size, high_size = coefficient.shape, low.shape[1], high.shape[1]
         if excess := high_size * low_size - ctx.length:
             grad = torch.nn.functional.pad(grad, (0, excess))
         grad = grad.transpose(0, 1).reshape(features, channels * high_size, low_size)
         with full_precision(grad.device):
             grad_z = torch.bmm(grad, _stacked(low))
-            grad_low = torch.bmm(grad.mT, _stacked(_scaled(coefficient, high)))
+            grad_low = torch.bmm(grad.mT, z)
             grad_z = torch.view_as_complex(grad_z.view(features, channels, high_size, modes, 2))
             grad_low = torch.view_as_complex(grad_low.view(features, low_size, modes, 2))
             # exp(j L1 a) has the derivative j L1 exp(j L1 a); likewise low, a conjugate table.
@@ -77,14 +78,20 @@ class _Vandermonde(torch.autograd.Function):
 def _powers(exponent: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     """exp(0 · exponent) … exp((count − 1) · exponent), (H, count, M), as products of two shorter tables."""
     size = math.isqrt(count - 1) + 1
-    steps = torch.arange(size, device=exponent.device, dtype=exponent.real.dtype).unsqueeze(1)
-    fine, coarse = (torch.exp(steps * (jump * exponent).unsqueeze(1)).to(dtype) for jump in (1, size))
-    return (coarse.unsqueeze(2) * fine.unsqueeze(1)).flatten(1, 2)[:, :count]
+    base = exponent.exp().unsqueeze(1)
+    fine = _first_powers(base, size)
+    coarse = _first_powers(fine[:, -1:] * base, size).to(dtype)
+    return (coarse.unsqueeze(2) * fine.to(dtype).unsqueeze(1)).flatten(1, 2)[:, :count]
+
+
+def _first_powers(base: Tensor, count: int) -> Tensor:
+    """base⁰ … base^(count − 1), (H, count, M), of base (H, 1, M); exponentials would cost far more."""
+    return torch.cat([torch.ones_like(base), base.expand(-1, count - 1, -1)], dim=1).cumprod(1)
 
 
 def _scaled(coefficient: Tensor, high: Tensor) -> Tensor:
     """coefficient · high, (H, C L2, M)."""
-    return (coefficient.transpose(0, 1).unsqueeze(2) * high.unsqueeze(1)).flatten(1, 2)
+    return (coefficient.transpose(0, 1).contiguous().unsqueeze(2) * high.unsqueeze(1)).flatten(1, 2)
 
 
 def _stacked(value: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from lra.tables.statistics import scale
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the lightest are left out
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = (".", "s", "^")
 _SETTINGS = {
     "svg.hashsalt": "lra",  # the same figure gives the same bytes
     "svg.fonttype": "none",
@@ -53,10 +54,10 @@ def learning_curves(cells: Iterable[Cell]) -> str | None:
         for axes, (title, runs) in zip(panels, columns.items(), strict=True):
             rows = list(dict.fromkeys(cell.planned.row.title for cell, _ in runs))
             for cell, record in runs:
-                colour = COLOURS[rows.index(cell.planned.row.title) % len(COLOURS)]
-                _curve(axes, record, colour, dashed=record in cell.apart)
+                look = _look(rows.index(cell.planned.row.title))
+                _curve(axes, record, "--" if record in cell.apart else "-", **look)
             for i, row in enumerate(rows):
-                axes.plot([], [], color=COLOURS[i % len(COLOURS)], label=row)
+                axes.plot([], [], label=row, **_look(i))
             axes.set(title=title, xlabel="epoch", ylabel=f"validation {_unit(runs[0][1])}")
             axes.legend()
         return svg(figure)
@@ -73,7 +74,7 @@ def run_curve(record: RunRecord) -> str | None:
             left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=colour, label=key)
         left.set(xlabel="epoch", ylabel="loss")
         left.legend()
-        _curve(right, record, COLOURS[2], dashed=False)
+        _curve(right, record, "-", **_look(2))
         best = record.metrics.best_val
         if best:
             right.plot(best.epoch, best.value * scale(record), "o", color=COLOURS[1], label="best")
@@ -154,12 +155,16 @@ def kernels(length: int = 512, features: int = 4) -> str:
         return svg(figure)
 
 
-def _curve(axes: Axes, record: RunRecord, colour: str, dashed: bool) -> None:
+def _curve(axes: Axes, record: RunRecord, style: str, **look: str) -> None:
     key = f"val_{record.metrics.name}"
     points = [(r["epoch"], r[key] * scale(record)) for r in record.metrics.curve if key in r]
     points = [(x, y) for x, y in points if math.isfinite(y)]
-    style = "--" if dashed else "-"
-    axes.plot([x for x, _ in points], [y for _, y in points], style, marker=".", color=colour)
+    axes.plot([x for x, _ in points], [y for _, y in points], style, **look)
+
+
+def _look(index: int) -> dict[str, str]:
+    """Colour and marker of a row; the marker changes when the colours come round again."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index // len(COLOURS) % len(MARKERS)]}
 
 
 def _panels(n: int, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:

@@ -182,34 +182,27 @@ def _csv_cell(table: Table, cell: Cell) -> dict:
     c = cell.comparison
     row |= {"delta": c.delta, "noise": c.noise, "verdict": c.verdict}
     counted = cell.complete + cell.partial + cell.failed
-    row |= {
-        "seeds": " ".join(str(r.identity.seed) for r in counted),
-        "run_ids": " ".join(r.run_id for r in counted),
-    }
+    row |= {"seeds": " ".join(str(r.identity.seed) for r in counted)}
+    row |= {"run_ids": " ".join(r.run_id for r in counted)}
     return _csv_identity(table, cell) | row
 
 
 def _csv_apart(table: Table, cell: Cell) -> list[dict]:
-    rows = []
-    for r in cell.apart:
-        test = r.metrics.test
-        rows.append(
-            _csv_identity(table, cell)
-            | {
-                "kind": "apart",
-                "status": r.status,
-                "mean": test and test.value * scale(r),
-                "chance": _chance(r),
-            }
-            | {
-                "data": r.data.variant,
-                "fraction": r.budget.fraction,
-                "seeds": r.identity.seed,
-                "run_ids": r.run_id,
-            }
-            | {"why_apart": "; ".join(cell.reasons_apart(r))}
-        )
-    return rows
+    return [
+        _csv_identity(table, cell)
+        | {
+            "kind": "apart",
+            "status": r.status,
+            "mean": r.metrics.test and r.metrics.test.value * scale(r),
+            "chance": _chance(r),
+            "data": r.data.variant,
+            "fraction": r.budget.fraction,
+            "seeds": r.identity.seed,
+            "run_ids": r.run_id,
+            "why_apart": "; ".join(cell.reasons_apart(r)),
+        }
+        for r in cell.apart
+    ]
 
 
 def _chance(record) -> float | None:

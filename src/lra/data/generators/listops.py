@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -34,9 +33,6 @@ class ListOpsParameters:
     min_length: int = 500
     max_length: int = 2000
     operator_p: float = 0.25
-
-    def asdict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
