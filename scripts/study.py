@@ -39,14 +39,16 @@ def main(arguments: list[str]) -> int:
 
 
 def list_studies(console: Console) -> int:
-    """Name, title and number of cells of every study."""
+    """Name, number of cells and title of every study."""
+    from rich.table import Table
+
     from lra.studies.schema import load_studies
 
+    table = Table("study", "cells", "title", box=None, pad_edge=False)
     for study in load_studies():
         cells = sum(planned.experiment is not None for planned in study.cells())
-        console.print(
-            f"[bold]{study.name}[/]  {study.title}: {cells} cells, seeds {study.seeds}", highlight=False
-        )
+        table.add_row(f"[bold]{study.name}[/]", str(cells), study.title)
+    console.print(table)
     return 0
 
 

@@ -115,6 +115,10 @@ def _printed(table: Table) -> Grid:
         delta = [difference(c) if c else Entry("") for c in cells]
         if any(e.text for e in delta):
             grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
+    if not _compared(table):  # then every line is ours
+        grid.columns.pop(1)
+        for line in grid.lines:
+            line.pop(1)
     return grid
 
 
@@ -126,27 +130,37 @@ def printed_title(table: Table, row: Row) -> str:
 
 
 def _long(table: Table, rows: list[Row]) -> Grid:
-    """One line a cell, which fits 80 columns whatever the study."""
+    """One line a cell, which fits 80 columns whatever the study. No column for a paper where none reports."""
     study = table.study
     best = _best(table)
-    grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
+    compared = _compared(table)
+    grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"] if compared else ["Model", "Task", "Ours"], [])
+    start, family = 0, ""
     for row in rows:
-        if grid.lines:
-            grid.breaks.add(len(grid.lines))
         first = len(grid.lines)
+        if first and (first - start > 1 or row.family != family):
+            grid.breaks.add(first)
+        start, family = first, row.family
         for column in study.columns:
             cell = table.cell(row, column)
             if cell and (row.experiment or cell.reported):
                 own = Entry(text.ours(cell), "bold" if cell in best else "")
                 paper = Entry(text.paper(cell.reported))
-                grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
+                entries = [paper, own, difference(cell)] if compared else [own]
+                grid.lines.append([Entry(""), Entry(column.title), *entries])
         for policy in study.averages:
             a = table.averages.get((row.key, policy.key))
-            entries = [Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")]
-            if any(e.text for e in entries):
-                grid.lines.append([Entry(""), Entry(policy.title), *entries, Entry("")])
+            paper, own = Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")
+            if paper.text or own.text:
+                entries = [paper, own, Entry("")] if compared else [own]
+                grid.lines.append([Entry(""), Entry(policy.title), *entries])
         grid.lines[first][0] = Entry(row.title)
     return grid
+
+
+def _compared(table: Table) -> bool:
+    """Whether any paper reports a number for a cell."""
+    return any(cell.reported for cell in table.cells.values())
 
 
 def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
