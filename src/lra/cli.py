@@ -67,6 +67,8 @@ def _override(text: str) -> str:
     from lra.config import compose, experiments, flat
 
     first = text.strip().splitlines()[0]
+    if first.startswith("Error parsing override"):
+        return f"{first}. Options are given as key=value, such as experiment=lra/listops-s4d."
     found = re.search(r"Could not override '([^']+)'", text)
     if not found:
         return first

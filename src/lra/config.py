@@ -11,12 +11,12 @@ import difflib
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from lra.errors import UserError, near
 from lra.records.schema import BudgetKind, Source
@@ -162,10 +162,8 @@ class Config(Strict):
         try:
             config = cls.model_validate(composed)
         except ValidationError as error:
-            raise UserError(_explain(error, composed)) from None
-        for name in ("task", "kernel", "model"):
-            if node := getattr(config, name):
-                check_target(name, node)
+            raise UserError(_not_valid(_problems(error, composed))) from None
+        check_targets({name: getattr(config, name) for name in ("task", "kernel", "model")})
         paths = {
             key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")
         }
@@ -256,21 +254,49 @@ def factory(node: Mapping[str, Any]) -> partial:
     return partial(target(node), **options(node))
 
 
-def check_target(name: str, node: Mapping[str, Any], also: Sequence[str] = ()) -> None:
-    """Raise UserError for options that the class of a node does not take."""
-    parameters = inspect.signature(target(node)).parameters
-    allowed = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] + list(also)
-    if name == "model":
-        allowed.append("pooling")  # belongs to the head
-    for key in options(node):
+def check_targets(nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
+    if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:
+        raise UserError(_not_valid(problems))
+
+
+def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
+    types = _option_types(target(node))
+    allowed = [*types, "pooling"] if name == "model" else list(types)  # pooling belongs to the head
+    for key, value in options(node).items():
         if key not in allowed:
-            raise UserError(
-                f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
-            )
+            yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
+        elif key in types:
+            try:
+                types[key].validate_python(value)
+            except ValidationError as error:
+                found = [(_inside(value, problem["loc"]), problem) for problem in error.errors()]
+                path, problem = max(found, key=lambda one: len(one[0]))  # of a union the deepest says most
+                yield f"{'.'.join([name, key, *path])}: {problem['msg']} (given: {problem['input']!r})"
 
 
-def _explain(error: ValidationError, composed: Mapping[str, Any]) -> str:
-    return "The configuration is not valid:\n" + "\n".join(f"  {line}" for line in _problems(error, composed))
+def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
+    """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
+    path = []
+    for part in location:
+        if isinstance(value, (dict, list)) and part in (
+            value if isinstance(value, dict) else range(len(value))
+        ):
+            path.append(str(part))
+            value = value[part]
+    return path
+
+
+@cache
+def _option_types(kind: type) -> dict[str, TypeAdapter]:
+    """The keyword-only options of a class and what their annotations allow."""
+    hints = get_type_hints(kind.__init__, include_extras=True)
+    keywords = (p for p in inspect.signature(kind).parameters.values() if p.kind is p.KEYWORD_ONLY)
+    return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in keywords}
+
+
+def _not_valid(problems: Iterable[str]) -> str:
+    return "The configuration is not valid:\n" + "\n".join(f"  {line}" for line in problems)
 
 
 def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[str]:

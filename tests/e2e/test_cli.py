@@ -61,6 +61,8 @@ def test_help_loads_nothing_heavy():
         (["experimnt=lra/listops-s4d"], "Did you mean experiment"),
         (["experiment=lra/listops-s4d", "kernel.init=legz"], "legs"),
         (["experiment=lra/listops-s4d", "task.path=/nowhere"], "basic_train.tsv"),
+        (["experiment=lra/listops-s4d", "trainer.accelerator=gpu", "trainer.devices=99"], "PyTorch sees"),
+        (["listops"], "key=value"),
     ],
 )
 def test_mistakes_get_a_message_not_a_traceback(arguments, message):

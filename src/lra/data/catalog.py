@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lra.config import CONFIG_DIR, check_target, factory
+from lra.config import CONFIG_DIR, check_targets, factory
 from lra.data.storage import META, Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
@@ -25,7 +25,7 @@ def make_task(name: str, **options: Any) -> PublishedTask:
     choose("The task", name, task_names())
     node = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "task" / f"{name}.yaml"))
     node |= options
-    check_target("task", node)
+    check_targets({"task": node})
     return factory(node)()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lra.bounds import Seed
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
 from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns
@@ -48,7 +49,7 @@ class CIFAR10(PublishedTask):
         self,
         *,
         color: Literal["grey", "rgb"] = "grey",
-        permutation: int | None = None,
+        permutation: Seed | None = None,
         source: str | None = None,
         path: str | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lra.bounds import Count, Seed
 from lra.data.datasets import TokenSequences
 from lra.data.sources import first_folder, lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
@@ -43,8 +44,8 @@ class ListOps(PublishedTask):
     def __init__(
         self,
         *,
-        generator_seed: int = 0,
-        max_length: int = 2048,
+        generator_seed: Seed = 0,
+        max_length: Count = 2048,
         source: str | None = None,
         path: str | None = None,
     ) -> None:

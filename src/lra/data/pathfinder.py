@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lra.bounds import Seed
 from lra.data.datasets import FeatureSequences
 from lra.data.sources import lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
@@ -49,7 +50,7 @@ class Pathfinder(PublishedTask):
         *,
         resolution: int = 32,
         centered: bool = True,
-        generator_seed: int = 0,
+        generator_seed: Seed = 0,
         source: str | None = None,
         path: str | None = None,
     ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lra.bounds import Count
 from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenPairs, TokenSequences
@@ -46,7 +47,9 @@ class Retrieval(CharacterTask):
     sources = ("download", "files", "standin")
     needs = "a download of 8.2 GB"
 
-    def __init__(self, *, max_length: int = 4000, source: str | None = None, path: str | None = None) -> None:
+    def __init__(
+        self, *, max_length: Count = 4000, source: str | None = None, path: str | None = None
+    ) -> None:
         super().__init__(source, path)
         self.max_length = max_length
         self.published = TaskSpec("retrieval", "tokens", 98, max_length, 2, SPLITS, paired=True)

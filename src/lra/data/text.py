@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lra.bounds import Count
 from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenSequences
@@ -44,8 +45,8 @@ class Text(CharacterTask):
     def __init__(
         self,
         *,
-        max_length: int = 4096,
-        min_freq: int = 15,
+        max_length: Count = 4096,
+        min_freq: Count = 15,
         protocol: Literal["test_as_validation", "held_out"] = "test_as_validation",
         source: str | None = None,
         path: str | None = None,

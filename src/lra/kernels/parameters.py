@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from lra.bounds import LearningRate
 from lra.errors import choose
 from lra.kernels.base import Rule
 
-Rates = Mapping[str, float | None]
+Rates = Mapping[str, LearningRate | None]
 
 
 def learning_rates(lr: Rates | None, roles: Iterable[str]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lra.bounds import Count, DropoutRate
 from lra.errors import UserError, choose
 from lra.models.layer import KernelFactory, SSMLayer
 from lra.ops.channel_norm import channel_norm
@@ -51,16 +52,16 @@ class SSMBackbone(nn.Module):
         self,
         kernel: KernelFactory | None,
         *,
-        layers: int,
-        features: int,
+        layers: Count,
+        features: Count,
         norm: str,
         prenorm: bool,
-        dropout: float,
+        dropout: DropoutRate,
         tie_dropout: bool,
         mixing: str,
         bidirectional: bool,
         mask_padding: bool,
-        channels: int = 1,
+        channels: Count = 1,
     ) -> None:
         """`mask_padding` clears padded positions of every layer's input, as the cosine recipe does."""
         super().__init__()

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lra.bounds import Count, DropoutRate
 from lra.errors import UserError
 
 
@@ -47,12 +48,12 @@ class Transformer(nn.Module):
         self,
         kernel: None,
         *,
-        layers: int,
-        features: int,
-        heads: int,
-        mlp: int,
-        dropout: float,
-        attention_dropout: float,
+        layers: Count,
+        features: Count,
+        heads: Count,
+        mlp: Count,
+        dropout: DropoutRate,
+        attention_dropout: DropoutRate,
     ) -> None:
         """Raises UserError if a kernel is given or if the heads do not divide the features."""
         super().__init__()

@@ -26,7 +26,13 @@ def is_main() -> bool:
 
 
 def check_launch(trainer: Trainer) -> None:
-    """Raise UserError if torchrun started another number of processes than the configuration says."""
+    """Raise UserError if there are too few GPUs, or if torchrun started another number of processes than asked."""
+    gpus = torch.cuda.device_count()
+    if trainer.accelerator == "gpu" and gpus < trainer.devices:
+        raise UserError(
+            f"trainer.accelerator=gpu with trainer.devices={trainer.devices}, but PyTorch sees {gpus} GPUs here. "
+            "Use no more devices than that, or trainer.accelerator=auto."
+        )
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     if (started := int(os.environ["WORLD_SIZE"])) != trainer.processes:
