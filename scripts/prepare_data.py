@@ -14,8 +14,10 @@ from pathlib import Path
 
 from lra.config import ROOT
 from lra.data.catalog import make_task, ready, task_names
-from lra.data.task import Progress, PublishedTask
+from lra.data.task import Progress
 from lra.errors import UserError
+
+SPLITS = ("train", "val", "test")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,8 +66,12 @@ def prepare(name: str, options: argparse.Namespace, console) -> None:
     """Prepare one task and say how long it took."""
     import yaml
 
-    overrides = dict(item.split("=", 1) for item in options.set)
-    settings = {key: yaml.safe_load(value) for key, value in overrides.items()}
+    settings = {}
+    for item in options.set:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise UserError(f"--set {item}: options are given as KEY=VALUE, such as --set max_length=2048.")
+        settings[key] = yaml.safe_load(value)
     for key, value in (("source", options.source), ("path", options.root)):
         if value is not None:
             settings[key] = str(value)
@@ -99,30 +105,32 @@ def bar(console) -> Iterator[Progress]:
 
 
 def summary(data_dir: Path, names: list[str]):
-    """What is ready and what is missing, its size and how to get it."""
+    """What is ready, its size, and how to get what is missing."""
+    from rich.console import Group
     from rich.table import Table
 
-    table = Table("task", "ready", "train", "val", "test", "MB", "to get it")
-    for column in table.columns[:-1]:
-        column.no_wrap = True
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("task", "ready"):
+        table.add_column(column, no_wrap=True)
+    for column in (*SPLITS, "MB"):
+        table.add_column(column, no_wrap=True, justify="right")
+    hints = []
     for name in names or task_names():
         task = make_task(name)
         sets = ready(data_dir, task)
         for one in sets:
             if one.meta is None:
-                table.add_row(name, "damaged", "", "", "", "", f"delete {one.folder} and prepare again")
+                table.add_row(name, "damaged")
+                hints.append(f"{name} is damaged: delete {one.folder} and prepare it again")
                 continue
-            counts = [f"{one.meta.counts[split]:,}" for split in ("train", "val", "test")]
+            counts = [f"{one.meta.counts[split]:,}" for split in SPLITS]
             table.add_row(
-                name, f"{one.meta.variant} {one.folder.name[:8]}", *counts, f"{one.bytes / 1e6:,.0f}", ""
+                name, f"{one.meta.variant} {one.folder.name[:8]}", *counts, f"{one.bytes / 1e6:,.0f}"
             )
         if not sets:
-            table.add_row(name, "no", *sizes(task), "", f"prepare_data.py {name}, needs {task.needs}")
-    return table
-
-
-def sizes(task: PublishedTask) -> list[str]:
-    return [f"({task.spec.splits[split]:,})" for split in ("train", "val", "test")]
+            table.add_row(name, "no", *(f"({task.spec.splits[split]:,})" for split in SPLITS))
+            hints.append(f"python scripts/prepare_data.py {name}: {task.needs}")
+    return Group(table, *hints)
 
 
 if __name__ == "__main__":
