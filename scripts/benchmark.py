@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
     p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
     p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
-    p.add_argument("--repeats", type=int, default=5, help="the minimum over so many is kept (default 5)")
+    p.add_argument("--repeats", type=int, default=5, help="the least of so many is kept (default 5)")
     p.add_argument("--floor-only", action="store_true", help="step: leave the recipes out")
     p.add_argument("--output", type=Path, default=ROOT / "results" / "benchmarks")
     return p

@@ -20,6 +20,7 @@ import torch
 from lra import cpu
 
 TURNS = 2
+ENOUGH = 20.0  # seconds of repeats in one turn: slow work is not repeated beyond that
 # What libgomp and PyTorch do when nobody asks for anything.
 PYTORCH_SETTINGS = {"GOMP_SPINCOUNT": "300000", "THP_MEM_ALLOC_ENABLE": "0"}
 
@@ -35,7 +36,7 @@ class Cost(NamedTuple):
 def costs(
     prepare: Prepare, *arguments: Any, repeats: int, sides: Iterable[str] = ("fast", "naive")
 ) -> dict[str, Cost]:
-    """Least seconds and most bytes of each side, over `repeats` in each of two turns.
+    """Least seconds and most bytes of each side, over at most `repeats` in each of two turns.
 
     `prepare(side, *arguments)`, picklable, is called in a fresh process and returns the work in a tiny version,
     which only loads libraries and starts threads, and the work itself. Bytes are those beyond what was held before.
@@ -79,7 +80,10 @@ def _measure(sender: Any, threads: int, prepare: Prepare, side: str, arguments: 
     before = high_water_mark()
     work()
     peak = high_water_mark() - before
-    sender.send(Cost(min(_seconds(work) for _ in range(repeats)), peak))
+    seconds: list[float] = []
+    while len(seconds) < repeats and sum(seconds) < ENOUGH:
+        seconds.append(_seconds(work))
+    sender.send(Cost(min(seconds), peak))
 
 
 def _seconds(work: Work) -> float:
