@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lra.config import CONFIG_DIR, compose, factory
 from lra.records.schema import RunRecord
@@ -18,7 +19,8 @@ from lra.tables.statistics import scale
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the lightest are left out
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = (".", "s", "^")
+MARKERS = (".", "x", "^")
+WIDE = 10.0  # times of such a spread are drawn on a logarithmic axis
 _SETTINGS = {
     "svg.hashsalt": "lra",  # the same figure gives the same bytes
     "svg.fonttype": "none",
@@ -59,7 +61,8 @@ def learning_curves(cells: Iterable[Cell]) -> str | None:
             for i, row in enumerate(rows):
                 axes.plot([], [], label=row, **_look(i))
             axes.set(title=title, xlabel="epoch", ylabel=f"validation {_unit(runs[0][1])}")
-            axes.legend()
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         return svg(figure)
 
 
@@ -72,6 +75,8 @@ def run_curve(record: RunRecord) -> str | None:
         for key, colour in (("train_loss", COLOURS[0]), ("val_loss", COLOURS[1])):
             rows = [r for r in record.metrics.curve if key in r]
             left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=colour, label=key)
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set(xlabel="epoch", ylabel="loss")
         left.legend()
         _curve(right, record, "-", **_look(2))
@@ -134,7 +139,10 @@ def against_compute(records: Iterable[RunRecord]) -> str | None:
                 axes.plot(hours, value, "o" if full else "v", color=colour, markerfacecolor=fill)
             for i, task in enumerate(tasks):
                 axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=task)
-            axes.set(xscale="log", xlabel="hours of wall-clock time", ylabel=f"test {_unit(runs[0])}")
+            hours = [r.compute.wall_s / 3600 for r in runs]
+            wide = max(hours) > WIDE * min(hours)
+            axes.set(xscale="log" if wide else "linear", xlabel="hours of wall-clock time")
+            axes.set(ylabel=f"test {_unit(runs[0])}")
             axes.legend()
         return svg(figure)
 
