@@ -58,8 +58,9 @@ def _missing(error: Exception) -> str:
     if not available:
         return str(error)
     close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
-    hint = f"\nDid you mean {' or '.join(close)}?" if close else ""
-    return f"There is no {group} {name!r}.{hint}\nAvailable: {', '.join(available)}"
+    if close:
+        return f"There is no {group} {name!r}. Did you mean {' or '.join(close)}? All: python train.py --help"
+    return f"There is no {group} {name!r}.\nAvailable: {', '.join(available)}"
 
 
 def _override(text: str) -> str:
