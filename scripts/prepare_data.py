@@ -14,10 +14,9 @@ from pathlib import Path
 
 from lra.config import ROOT
 from lra.data.catalog import make_task, ready, task_names
+from lra.data.spec import SPLITS
 from lra.data.task import Progress
-from lra.errors import UserError
-
-SPLITS = ("train", "val", "test")
+from lra.errors import UserError, key_value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,12 +65,8 @@ def prepare(name: str, options: argparse.Namespace, console) -> None:
     """Prepare one task and say how long it took."""
     import yaml
 
-    settings = {}
-    for item in options.set:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise UserError(f"--set {item}: options are given as KEY=VALUE, such as --set max_length=2048.")
-        settings[key] = yaml.safe_load(value)
+    pairs = dict(key_value(item, "max_length=2048") for item in options.set)
+    settings = {key: yaml.safe_load(value) for key, value in pairs.items()}
     for key, value in (("source", options.source), ("path", options.root)):
         if value is not None:
             settings[key] = str(value)

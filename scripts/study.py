@@ -17,7 +17,7 @@ import sys
 from rich.console import Console
 
 from lra.cli import explain_errors
-from lra.errors import UserError, choose
+from lra.errors import UserError, choose, key_value
 
 COMMANDS = ("list", "status", "run", "explain")
 
@@ -78,9 +78,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     own = {"only": None, "seeds": None, "launcher": None}
     extra = []
     for option in options:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise UserError(f"{option!r}: options are given as key=value, e.g. budget=demo only=s4d-legs.")
+        key, value = key_value(option, "budget=demo only=s4d-legs")
         if key in own:
             own[key] = value
         else:

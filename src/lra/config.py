@@ -12,12 +12,14 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from lra.bounds import Seed
 from lra.errors import UserError, near
 from lra.records.schema import BudgetKind, Source
 
@@ -139,7 +141,7 @@ class Expected(Strict):
 class Config(Strict):
     """One run."""
 
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
     task: dict[str, Any]
     kernel: dict[str, Any]  # empty for models without one
     model: dict[str, Any]
@@ -279,11 +281,10 @@ def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
     """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
     path = []
     for part in location:
-        if isinstance(value, (dict, list)) and part in (
-            value if isinstance(value, dict) else range(len(value))
-        ):
-            path.append(str(part))
-            value = value[part]
+        if isinstance(value, (dict, list)):
+            with suppress(KeyError, IndexError, TypeError):
+                value = value[part]
+                path.append(str(part))
     return path
 
 

@@ -23,3 +23,11 @@ def choose(what: str, value, allowed: Iterable):
         return value
     listing = ", ".join(str(a) for a in allowed)
     raise UserError(f"{what} is {value!r}; allowed: {listing}.{near(str(value), map(str, allowed))}")
+
+
+def key_value(text: str, example: str) -> tuple[str, str]:
+    """The two sides of `key=value`; raise UserError, with an example, for a text without `=`."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"{text!r}: options are given as key=value, such as {example}.")
+    return key, value

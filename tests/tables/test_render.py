@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from lra.studies.schema import load_study
-from lra.tables import render
+from lra.tables import figures, render
 from lra.tables.explain import explain
 from lra.tables.files import FORMATS
 from lra.tables.select import build
@@ -86,3 +86,15 @@ def cells_of(markdown):
 def test_sizes_as_the_paper_prints_them():
     table = build(load_study("s4d-sc35"), [])
     assert "| S4D-LegS (306K) | paper |" in render.markdown(table)
+
+
+def test_no_column_for_papers_where_none_reports():
+    table = build(load_study("cpu-init-ablation"), [])
+    assert "| Model | Image, JPEG copy | ListOps | Text |\n" in render.markdown(table)
+    (heading,) = (line for line in as_terminal(render.terminal(table)).splitlines() if "Model " in line)
+    assert heading.split() == ["Model", "Task", "Ours"]
+
+
+def test_rows_beyond_the_colours_still_look_different():
+    looks = [figures._look(i) for i in range(3 * len(figures.COLOURS))]
+    assert all(looks.count(look) == 1 for look in looks)

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class TaskSpec:

@@ -22,7 +22,7 @@ def vandermonde(coefficient: Tensor, exponent: Tensor, length: int) -> Tensor:
     `coefficient` (C, H, M) and `exponent` (H, M) are complex; the result (C, H, L) is real, of the precision
     of `coefficient`. Phases l · Im(exponent) grow with l, so a complex128 exponent is worth having even for a
     complex64 result: the tables are made in complex128 in any case. First derivatives only.
-    Time O(C H M L) in one batched matrix product, memory O(H M √L + C H L).
+    Time O(C H M L) in one batched matrix product, memory O(C H M √L + C H L).
     """
     return _Vandermonde.apply(coefficient, exponent, length)
 

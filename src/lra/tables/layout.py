@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from lra.records.schema import RunRecord
@@ -43,6 +43,8 @@ def document(table: Table, compact: bool = False) -> Document:
     if compact:
         rows = [row for row in rows if row.experiment] or rows
     grids = [_long(table, rows) if compact else _printed(table)]
+    if not any(cell.reported for cell in table.cells.values()):  # no paper: every line is ours, without a Δ
+        grids[0] = _without(grids[0], (2, 4) if compact else (1,))
     apart = [(c, r) for c in table.cells.values() for r in c.apart]
     if apart:
         grids.append(_apart(apart))
@@ -115,11 +117,13 @@ def _printed(table: Table) -> Grid:
         delta = [difference(c) if c else Entry("") for c in cells]
         if any(e.text for e in delta):
             grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
-    if not _compared(table):  # then every line is ours
-        grid.columns.pop(1)
-        for line in grid.lines:
-            line.pop(1)
     return grid
+
+
+def _without(grid: Grid, columns: tuple[int, ...]) -> Grid:
+    kept = [i for i in range(len(grid.columns)) if i not in columns]
+    lines = [[line[i] for i in kept] for line in grid.lines]
+    return replace(grid, columns=[grid.columns[i] for i in kept], lines=lines)
 
 
 def printed_title(table: Table, row: Row) -> str:
@@ -130,11 +134,10 @@ def printed_title(table: Table, row: Row) -> str:
 
 
 def _long(table: Table, rows: list[Row]) -> Grid:
-    """One line a cell, which fits 80 columns whatever the study. No column for a paper where none reports."""
+    """One line a cell, which fits 80 columns whatever the study."""
     study = table.study
     best = _best(table)
-    compared = _compared(table)
-    grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"] if compared else ["Model", "Task", "Ours"], [])
+    grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
     start, family = 0, ""
     for row in rows:
         first = len(grid.lines)
@@ -146,21 +149,14 @@ def _long(table: Table, rows: list[Row]) -> Grid:
             if cell and (row.experiment or cell.reported):
                 own = Entry(text.ours(cell), "bold" if cell in best else "")
                 paper = Entry(text.paper(cell.reported))
-                entries = [paper, own, difference(cell)] if compared else [own]
-                grid.lines.append([Entry(""), Entry(column.title), *entries])
+                grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
         for policy in study.averages:
             a = table.averages.get((row.key, policy.key))
-            paper, own = Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")
-            if paper.text or own.text:
-                entries = [paper, own, Entry("")] if compared else [own]
-                grid.lines.append([Entry(""), Entry(policy.title), *entries])
+            entries = [Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")]
+            if any(e.text for e in entries):
+                grid.lines.append([Entry(""), Entry(policy.title), *entries, Entry("")])
         grid.lines[first][0] = Entry(row.title)
     return grid
-
-
-def _compared(table: Table) -> bool:
-    """Whether any paper reports a number for a cell."""
-    return any(cell.reported for cell in table.cells.values())
 
 
 def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from lra.config import Config, factory, options, target
 from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
-from lra.data.spec import TaskSpec
+from lra.data.spec import SPLITS, TaskSpec
 from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
@@ -27,7 +27,6 @@ from lra.training.compiled import compile_real
 from lra.training.memory import MadeUp
 from lra.training.module import SequenceModule
 
-SPLITS = ("train", "val", "test")
 SUBSET_SEED = 0  # a budget's samples are the same for every seed
 
 

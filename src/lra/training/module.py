@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lra.config import Optimizer, Scheduler
 from lra.data.datasets import share
-from lra.data.spec import Batch
+from lra.data.spec import SPLITS, Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
 
@@ -44,7 +44,7 @@ class SequenceModule(pl.LightningModule):
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
         self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
-        self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in ("train", "val", "test")})
+        self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in SPLITS})
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from lra.config import Config, changes
+from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.records.capture import anonymous
 from lra.records.schema import (
@@ -57,7 +58,7 @@ def opening(
             variant=assembled.variant,
             fingerprint=assembled.fingerprint,
             protocol=spec.protocol,
-            splits={s: Split(expected=spec.splits[s], used=used[s]) for s in ("train", "val", "test")},
+            splits={s: Split(expected=spec.splits[s], used=used[s]) for s in SPLITS},
         ),
         budget=Budget(
             kind=config.budget.kind,

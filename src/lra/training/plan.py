@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lra.config import Config
+from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device, parts_that_fit
@@ -29,7 +30,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     device = torch.device("cuda" if trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     own = plan.batch_size // trainer.processes
     parts = parts_that_fit(module, own, device, trainer.precision) if trainer.auto_batch else 1
-    loaders = {split: assembled.loader(split, config.seed) for split in ("train", "val", "test")}
+    loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}
     for loader in loaders.values():
         loader.sampler.parts = parts * trainer.processes
     model = module.model.to(device)

@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lra.data.spec import SPLITS
 from lra.data.task import Progress as Report
 from lra.records.schema import RunRecord
 
@@ -53,7 +54,7 @@ def card(record: RunRecord, run_dir: str) -> Panel:
         grid.add_row("source", f"{record.source.paper} (arXiv {record.source.arxiv}); {record.source.table}")
         for deviation in record.source.deviations:
             grid.add_row("deviation", deviation)
-    sizes = " / ".join(f"{data.splits[s].used:,}".replace(",", " ") for s in ("train", "val", "test"))
+    sizes = " / ".join(f"{data.splits[s].used:,}".replace(",", " ") for s in SPLITS)
     grid.add_row("data", f"{data.task}, {data.variant} ({data.fingerprint}): {sizes} train / val / test")
     grid.add_row("protocol", data.protocol.replace("_", " "))
     model = record.config["model"]
