@@ -91,11 +91,12 @@ def machine(device: str) -> dict[str, Any]:
 
     import torch
 
+    from lra import cpu
     from lra.records import capture
 
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "cpu": capture.cpu_name(),
+        "cpu": cpu.model_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),

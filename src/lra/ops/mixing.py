@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from lra.ops.blocks import position_blocks
 from lra.ops.pointwise import backend
+from lra.ops.product import product
 
 
 def mix(
@@ -66,6 +67,7 @@ class _Mix(torch.autograd.Function):
     def backward(ctx, grad):
         y, weight, bias, inner, outer = ctx.saved_tensors
         grad_y, grad_weight, grad_bias = torch.empty_like(y), torch.zeros_like(weight), torch.zeros_like(bias)
+        transposed = weight.mT.contiguous()
         pointwise = backend(y.device)
         for at in position_blocks(y):
             activated = pointwise.activate(y[at], _cut(inner, at))
@@ -76,14 +78,14 @@ class _Mix(torch.autograd.Function):
                 g = grad[at] if outer is None else grad[at] * _cut(outer, at)
             grad_bias += g.sum(-1).view(-1, len(bias)).sum(0)
             grad_weight += _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
-            g = _product(weight.mT, g, ctx.dtype)
+            g = _product(transposed, g, ctx.dtype)
             pointwise.activate_backward(g, y[at], _cut(inner, at), grad_y[at])
         return grad_y, grad_weight, grad_bias, grad if ctx.has_residual else None, *[None] * 4
 
 
 def _product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
     """a b, computed in `dtype`, in the dtype of b."""
-    return torch.matmul(a.to(dtype), b.to(dtype)).to(b.dtype)
+    return product(a.to(dtype), b.to(dtype)).to(b.dtype)
 
 
 def _cut(x: Tensor | None, at: tuple) -> Tensor | None:

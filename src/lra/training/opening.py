@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lra import cpu
 from lra.config import Config, changes
 from lra.data.spec import SPLITS
 from lra.records import capture
@@ -79,7 +80,7 @@ def opening(
         compute=Compute(
             device=capture.device_name(_device(config)),
             n_devices=config.trainer.processes,
-            cpu=capture.cpu_name(),
+            cpu=cpu.model_name(),
             n_threads=torch.get_num_threads(),
             precision=config.trainer.precision,
             compiled=config.trainer.compile,

@@ -1,0 +1,61 @@
+"""Both libraries for matrix products give the same, whatever the layout of the factors."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lra.ops import product as module
+from lra.ops.product import product
+
+SIZES = st.integers(1, 40)
+LAYOUTS = ("rows", "columns", "part")
+
+
+def laid_out(x, layout):
+    """The same numbers: stored by rows, by columns, or as a part of a larger tensor."""
+    if layout == "columns":
+        return x.mT.contiguous().mT
+    if layout == "part":
+        return torch.nn.functional.pad(x, (1, 2))[..., 1:-2]
+    return x
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@given(SIZES, SIZES, SIZES, st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS))
+def test_equals_matmul_in_double_precision(onednn, rows, inner, columns, first, second):
+    if onednn and not torch.backends.mkldnn.is_available():
+        pytest.skip("this PyTorch has no oneDNN")
+    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_prefers_onednn", lambda: onednn)
+        ours = product(laid_out(a, first), laid_out(b, second))
+    expected = a.double() @ b.double()
+    error = (ours - expected).abs().max()
+    assert ours.dtype == torch.float32
+    assert error <= 1e-6 * (a.abs().double() @ b.abs().double()).max()
+
+
+@pytest.mark.parametrize(
+    ("batch", "dtype"), [((3,), torch.float32), ((), torch.float64), ((), torch.bfloat16)]
+)
+def test_other_products_are_pytorchs(monkeypatch, batch, dtype):
+    monkeypatch.setattr(module, "_prefers_onednn", lambda: True)
+    a, b = torch.randn(*batch, 4, 5).to(dtype), torch.randn(*batch, 5, 6).to(dtype)
+    assert torch.equal(product(a, b), a @ b)
+
+
+@pytest.mark.parametrize(
+    ("processor", "capability", "built", "onednn"),
+    [
+        ("AMD EPYC 9575F", "AVX512", True, True),
+        ("AMD EPYC 7763", "AVX2", True, False),
+        ("Intel(R) Xeon(R) Processor", "AVX512", True, False),
+        ("AMD EPYC 9575F", "AVX512", False, False),
+    ],
+)
+def test_onednn_where_mkl_is_slow(monkeypatch, processor, capability, built, onednn):
+    monkeypatch.setattr(module.cpu, "model_name", lambda: processor)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
+    assert module._prefers_onednn.__wrapped__() is onednn
