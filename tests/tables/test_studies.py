@@ -57,6 +57,16 @@ def test_an_evaluation_column_changes_the_trained_run():
     assert cells["s4d-inv", "sc35-8khz"].changes == {"kernel.init": "inv", "task.rate": 2}
 
 
+def test_a_column_may_change_every_run():
+    content = small()
+    content["columns"].append(
+        {"key": "long", "title": "Long", "experiment": "a", "changes": {"trainer.epochs": 5}}
+    )
+    content["rows"][0]["changes"] = {"kernel.init": "lin"}
+    *_, long = Study.model_validate(content).cells()
+    assert (long.experiment, long.changes) == ("lra/a-x", {"kernel.init": "lin", "trainer.epochs": 5})
+
+
 def test_a_grid_is_every_combination_less_the_recipes_own_values():
     study = load_study("s4d-ablation")
     assert len(study.rows) == 3 * 2 * 3 * 2
@@ -80,6 +90,10 @@ def test_a_grid_is_every_combination_less_the_recipes_own_values():
         (
             lambda s: s.update(averages=[{"key": "m", "title": "M", "columns": ["z"]}]),
             "unknown column keys: z",
+        ),
+        (
+            lambda s: (s["rows"][0].update(changes={"k": 1}), s["columns"][0].update(changes={"k": 2})),
+            "row r and column a both change k",
         ),
         (lambda s: s.update(seeds=[]), "seeds"),
         (lambda s: s.update(colour="red"), "colour"),
@@ -105,19 +119,21 @@ def test_invalid_studies(spoil, words):
 
 RECIPES = [
     pytest.param(
-        study, planned.experiment, planned.row, id=f"{study.name}-{planned.row.key}-{planned.column.key}"
+        planned.experiment,
+        planned.row.changes | planned.column.changes,
+        id=f"{study.name}-{planned.row.key}-{planned.column.key}",
     )
     for study in load_studies()
     for planned in study.cells()
-    if planned.experiment in experiments() and planned.row.changes
+    if planned.experiment in experiments() and (planned.row.changes or planned.column.changes)
 ]
 
 
-@pytest.mark.parametrize(("study", "experiment", "row"), RECIPES)
-def test_changes_are_changes_of_the_recipe(study, experiment, row):
+@pytest.mark.parametrize(("experiment", "changes"), RECIPES)
+def test_changes_are_changes_of_the_recipe(experiment, changes):
     """A cell whose changes equal the recipe's own values, or name no key, could never be filled."""
     recipe = composed(experiment)
-    assert {k: v for k, v in row.changes.items() if recipe.get(k, v) == v} == {}
+    assert {k: v for k, v in changes.items() if recipe.get(k, v) == v} == {}
 
 
 AXES = [

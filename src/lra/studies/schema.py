@@ -37,6 +37,7 @@ class Column(Model):
     protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
     data: tuple[Variant, ...] = PAPER_DATA  # what counts; others for studies without a paper's numbers
     seeds: list[int] | None = None  # the study's when None
+    changes: dict[str, Any] = {}  # as a row's, for all rows
     evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
 
 
@@ -99,7 +100,7 @@ class Planned(NamedTuple):
     row: Row
     column: Column
     experiment: str | None
-    changes: dict[str, Any]  # the row's, and those of the column's evaluation
+    changes: dict[str, Any]  # the row's and the column's, and those of the column's evaluation
     seeds: list[int]
 
 
@@ -140,6 +141,11 @@ class Study(Model):
                 raise ValueError(f"unknown column keys: {', '.join(sorted(unknown))}")
         if self.reported and any(set(c.data) - set(PAPER_DATA) for c in self.columns):
             raise ValueError(f"beside a paper's numbers only {' and '.join(PAPER_DATA)} data counts")
+        for row, column in product(self.rows, self.columns):
+            if twice := set(row.changes) & {*column.changes, *column.evaluate}:
+                raise ValueError(
+                    f"row {row.key} and column {column.key} both change {', '.join(sorted(twice))}"
+                )
         runs = [(p.experiment, p.changes) for p in self.cells() if p.experiment]
         for experiment, changes in runs:
             if runs.count((experiment, changes)) > 1:
@@ -155,7 +161,7 @@ class Study(Model):
                         row,
                         column,
                         row.experiment and row.experiment.format(column=column.experiment or column.key),
-                        row.changes | column.evaluate,
+                        row.changes | column.changes | column.evaluate,
                         self.seeds if column.seeds is None else column.seeds,
                     )
 
