@@ -94,6 +94,8 @@ def check(tables: list[Table], options: argparse.Namespace) -> int:
 
 
 def write(tables: list[Table], published: list[Table], options: argparse.Namespace) -> None:
+    made = {} if options.format else wanted(published, options)
+    files.write(made)  # first: printing ends where a pipe such as `| head` does
     console = Console()
     for table in tables:
         if options.study or table.records:
@@ -101,8 +103,6 @@ def write(tables: list[Table], published: list[Table], options: argparse.Namespa
         else:
             console.print(f"{table.study.name}: no runs yet ({len(table.measured)} cells)")
     if options.format is None:
-        made = wanted(published, options)
-        files.write(made)
         console.print(f"{len(made)} files written")
 
 

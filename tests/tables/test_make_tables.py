@@ -47,6 +47,16 @@ def test_files_are_written_and_then_current(run, results):
     assert run("--check") == (0, "", "")
 
 
+def test_files_are_written_though_the_pipe_is_closed(main, results, monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("rich.console.Console.print", closed)
+    with pytest.raises(BrokenPipeError):
+        main(["--results-dir", str(results)])
+    assert "60.0 (n=1)" in (results / "tables" / "s4d-lra.md").read_text()
+
+
 def test_check_names_what_is_stale(run, results):
     run()
     store.write(make_record(value=0.7, seed=1), results)
