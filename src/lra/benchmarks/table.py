@@ -46,7 +46,8 @@ def breakdown(content: dict[str, Any]) -> Document:
         [Entry(row["setting"]), Entry(str(row["length"])), *(Entry(_ms(row["breakdown"][p])) for p in parts)]
         for row in rows
     ]
-    return Document("Parts of a training step, ms", [], [Grid(["model", "L", *parts], lines)], [])
+    titles = ["conv" if part == "convolution" else part for part in parts]
+    return Document("Parts of a training step, ms", [], [Grid(["model", "L", *titles], lines)], [])
 
 
 def _shown(title: str, value: Any) -> str:
