@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from lra.training import run as run_module
+from lra.training import fit
+from lra.training.run import run
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload([__name__, "lra.training.run", "toy"])
+FORK.set_forkserver_preload([__name__, "lra.training.fit", "toy"])
 
 
 class Fault(Callback):
@@ -63,12 +64,10 @@ def suffer(composed: dict[str, Any], what: str, step: int, log: Path, env: dict[
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
-    make = run_module.make_trainer
-    run_module.make_trainer = lambda c, p, d, callbacks, lo: make(
-        c, p, d, [Fault(what, step), *callbacks], lo
-    )
+    make = fit.make_trainer
+    fit.make_trainer = lambda c, p, d, callbacks, lo: make(c, p, d, [Fault(what, step), *callbacks], lo)
     try:
-        run_module.run(composed)
+        run(composed)
     except Exception as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         sys.exit(2)

@@ -40,16 +40,23 @@ def test_help_is_quick_and_lists_the_experiments():
     assert "listops-s4d" in result.stdout
 
 
-def test_help_loads_nothing_heavy():
-    code = "import sys; sys.argv=['train.py','--help']; import runpy\n"
-    code += "try: runpy.run_path('train.py', run_name='__main__')\nexcept SystemExit: pass\n"
-    code += (
-        "print('HEAVY', sorted({'torch','numba','wandb','datasets','pytorch_lightning'} & set(sys.modules)))"
-    )
+def loaded(script: str) -> list[str]:
+    """Which of the large libraries a script imports."""
+    large = {"torch", "numba", "wandb", "datasets", "pytorch_lightning"}
+    code = f"import sys\n{script}\nprint('LARGE', *sorted({large} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "HEAVY []" in result.stdout
+    return result.stdout.splitlines()[-1].split()[1:]
+
+
+def test_help_loads_nothing_large():
+    run = "import runpy\ntry: runpy.run_path('train.py', run_name='__main__')\nexcept SystemExit: pass"
+    assert loaded(f"sys.argv = ['train.py', '--help']\n{run}") == []
+
+
+def test_options_are_checked_before_lightning_is_loaded():
+    assert loaded("import lra.training.run") == ["torch"]
 
 
 @pytest.mark.parametrize(

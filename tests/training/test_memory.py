@@ -52,17 +52,15 @@ def test_goes_on_in_other_parts_within_an_epoch(toy, small_memory, monkeypatch):
     with monkeypatch.context() as patch:
         from faulty import Fault
 
-        from lra.training import run as run_module
+        from lra.training import fit
 
         class Fails(Fault):
             def on_train_batch_end(self, trainer, *_):
                 if trainer.global_step == 9:
                     raise ZeroDivisionError
 
-        make = run_module.make_trainer
-        patch.setattr(
-            run_module, "make_trainer", lambda c, p, d, cb, lo: make(c, p, d, [Fails("", 0), *cb], lo)
-        )
+        make = fit.make_trainer
+        patch.setattr(fit, "make_trainer", lambda c, p, d, cb, lo: make(c, p, d, [Fails("", 0), *cb], lo))
         with pytest.raises(ZeroDivisionError):
             run(toy)
     small_memory["samples"] = 8

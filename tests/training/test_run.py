@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 from lra.errors import UserError
 from lra.records import store
-from lra.training import run as run_module
+from lra.training import fit
 from lra.training.run import run
 
 
@@ -42,12 +42,12 @@ class Stop(Callback):
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, callback: Callback) -> None:
-    make = run_module.make_trainer
+    make = fit.make_trainer
 
     def wrapped(config: Any, plan: Any, run_dir: Any, callbacks: list, logger: Any) -> Any:
         return make(config, plan, run_dir, [callback, *callbacks], logger)
 
-    monkeypatch.setattr(run_module, "make_trainer", wrapped)
+    monkeypatch.setattr(fit, "make_trainer", wrapped)
 
 
 def test_learns_and_records(toy):
@@ -104,7 +104,7 @@ def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule):
 
 def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
     first = run(toy)
-    monkeypatch.setattr(run_module, "Training", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))
     assert run(toy) == first
     assert "is finished" in capsys.readouterr().out
 

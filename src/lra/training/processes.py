@@ -17,11 +17,14 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from lra.config import Trainer
 from lra.errors import UserError
 
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 
 
 def is_main() -> bool:
     """Whether this process writes records and speaks; of those that train together, one does."""
+    if not hasattr(rank_zero_only, "rank"):  # Lightning is not imported yet; it would find the same
+        rank_zero_only.rank = int(next((os.environ[v] for v in RANK_VARIABLES if v in os.environ), 0))
     return rank_zero_only.rank == 0
 
 

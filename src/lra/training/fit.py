@@ -1,0 +1,190 @@
+"""The part of a run that trains: fit, select on validation, test once, the record kept up to date."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+
+import pytorch_lightning as pl
+from rich.console import Console
+
+from lra.config import Config
+from lra.data.storage import file_sha256
+from lra.errors import UserError
+from lra.records import capture, store
+from lra.records.schema import Best, RunRecord, Score
+from lra.training.assemble import Assembled, loggers, make_trainer
+from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
+from lra.training.checkpoint import Keeper, newest
+from lra.training.memory import AutoBatch, is_out_of_memory
+from lra.training.processes import Interrupted, Stop, is_main, requeue
+from lra.training.report import short
+
+
+class Training:
+    """Fits and tests; the record is rewritten with every checkpoint and at the end, however it ends."""
+
+    def __init__(
+        self,
+        config: Config,
+        assembled: Assembled,
+        record: RunRecord,
+        run_dir: Path,
+        console: Console,
+        stop: Stop,
+    ) -> None:
+        self.config, self.assembled, self.record = config, assembled, record
+        self.run_dir, self.console, self.stop = run_dir, console, stop
+        self.module, self.spec = assembled.module, assembled.spec
+        self.begin, self.wall_before = time.monotonic(), record.compute.wall_s
+        self.train_before = record.compute.train_s
+        self.stopwatch = Stopwatch(assembled.plan.batch_size)
+        divergence = Divergence(self.note)
+        self.keeper = Keeper(
+            run_dir / "checkpoints",
+            config.trainer.checkpoint_minutes,
+            self.spec.metric,
+            self.spec.higher_is_better,
+            stop=stop,
+            divergence=divergence,
+            on_save=self.save,
+        )
+        callbacks = [
+            divergence,
+            self.stopwatch,
+            Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
+            progress_callback(console, self.spec.metric),
+            self.keeper,
+        ]
+        plan = assembled.plan
+        self.train_loader = assembled.loader("train", config.seed)
+        self.val_loader = assembled.loader("val")
+        if config.trainer.auto_batch:
+            both = [self.train_loader, self.val_loader]
+            callbacks.append(AutoBatch(both, plan.batch_size, config.trainer.precision, self.note))
+        logger = loggers(config, run_dir, record.identity.experiment, record.run_id)
+        self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
+
+    def run(self) -> RunRecord:
+        """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""
+        try:
+            with _sentences(self.record, self.trainer, self.assembled.plan.batch_size):
+                self._fit()
+                self._test()
+        except Interrupted as interrupted:
+            self._say_interrupted(interrupted.signum)
+            sys.exit(128 + interrupted.signum if is_main() else 0)
+        finally:
+            if "wandb" in sys.modules:  # or the next run of a sweep would be merged into this one
+                sys.modules["wandb"].finish()
+            write(self.record, self.config.results_dir)
+        return self.record
+
+    def note(self, sentence: str) -> None:
+        """Say something about the run's health, once, and keep it in the record."""
+        if sentence not in self.record.health:
+            self.record.health.append(sentence)
+            self.console.print(f"[yellow]{sentence}[/]", highlight=False)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Bring the record up to date with the checkpoint just written."""
+        self._measure()
+        metrics, best = self.record.metrics, self.keeper.best
+        metrics.curve = list(self.keeper.curve)
+        if best is not None:
+            metrics.best_val = Best(
+                value=best[f"val_{self.spec.metric}"], epoch=int(best["epoch"]), step=int(best["step"])
+            )
+        write(self.record, self.config.results_dir)
+
+    def _fit(self) -> None:
+        resume = None if self.config.force else newest(self.keeper.folder, self.console.print)
+        if resume:
+            self.console.print(f"going on from {short(resume)}", soft_wrap=True)
+        self.trainer.fit(
+            self.module,
+            self.train_loader,
+            self.val_loader,
+            ckpt_path=resume,
+            weights_only=True,
+        )
+        self.save(self.trainer)
+        if self.stop.signum is not None:
+            raise Interrupted(self.stop.signum)
+
+    def _test(self) -> None:
+        record, best = self.record, self.keeper.best_path
+        loader = self.assembled.loader("test", parts=self.trainer.accumulate_grad_batches)
+        tested = self.trainer.test(self.module, loader, ckpt_path=best, weights_only=True, verbose=False)
+        record.metrics.test = Score.of(self.spec.metric, tested[0])
+        record.selection.checkpoint_sha256 = file_sha256(best)
+        record.selection.n_test_evaluations = 1
+        self._measure()
+        record.finished_utc = capture.now()
+        record.status = "complete"
+
+    def _measure(self) -> None:
+        compute, device, watch = self.record.compute, self.module.device, self.stopwatch
+        compute.device = capture.device_name(device)
+        compute.accumulate = self.trainer.accumulate_grad_batches
+        compute.wall_s = self.wall_before + time.monotonic() - self.begin
+        compute.train_s = self.train_before + watch.train_s
+        compute.steps_per_s, compute.samples_per_s = watch.steps_per_s, watch.samples_per_s
+        compute.data_wait, compute.peak_memory_bytes = watch.data_wait, capture.peak_memory(device)
+        self.record.budget.done_steps = self.trainer.global_step
+        self.record.budget.done_epochs = self.trainer.global_step / self.assembled.plan.steps_per_epoch
+
+    def _say_interrupted(self, signum: int) -> None:
+        record = self.record
+        record.status, record.status_reason = "interrupted", f"stopped at step {self.trainer.global_step}"
+        queued = is_main() and signum != 2 and requeue()
+        then = "SLURM will go on with it" if queued else "The same command goes on from the last checkpoint"
+        self.console.print(f"Interrupted. {then}.")
+
+
+@contextmanager
+def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Iterator[None]:
+    """Turn what can end a run into a status with a reason, and what the user can mend into a UserError."""
+
+    def failed(reason: str) -> None:
+        record.status, record.status_reason = "failed", capture.anonymous(reason)
+
+    step = lambda: f"at step {trainer.global_step}"  # noqa: E731
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
+        raise Interrupted(2) from None
+    except Diverged as error:
+        failed(f"diverged: {error}")
+        raise UserError(
+            f"The run diverged: {error}. Lower the learning rate or lengthen the warm-up; the record says failed. "
+            "The same command goes on from the last good checkpoint."
+        ) from None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            failed(f"{type(error).__name__}: {error}")
+            raise
+        failed(f"out of memory {step()}")
+        raise UserError(
+            f"Out of memory {step()} with batches of {batch_size}: {error}\ntrainer.auto_batch=true computes a batch "
+            "in parts that fit; the same command with it goes on from the last checkpoint."
+        ) from None
+    except UnpicklingError as error:
+        failed("the checkpoint is not plain data")
+        raise UserError(
+            f"A checkpoint holds more than plain data and was not loaded, because that could run foreign code. "
+            f"Delete it, or run again with force=true. ({str(error).splitlines()[0]})"
+        ) from None
+    except Exception as error:
+        failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        raise
+
+
+def write(record: RunRecord, results_dir: Path) -> None:
+    """Write the record, in one process only."""
+    if is_main():
+        store.write(record, results_dir)
