@@ -26,6 +26,7 @@ def laid_out(x, layout):
 def test_equals_matmul_in_double_precision(onednn, rows, inner, columns, first, second):
     if onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("this PyTorch has no oneDNN")
+    torch.manual_seed(0)
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_prefers_onednn", lambda: onednn)

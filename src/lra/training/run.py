@@ -42,8 +42,8 @@ def run(
     run_id = config.run_id()
     run_dir = config.output_dir / name / run_id
     record_path = config.results_dir / "runs" / name / f"{run_id}.json"
-    again = config.plan or config.force or not record_path.exists()
-    previous = None if again else store.load(record_path)
+    afresh = config.plan or config.force or not record_path.exists()
+    previous = None if afresh else store.load(record_path)
     if previous is not None and previous.status == "complete":
         console.print(
             f"This run is finished ({short(record_path)}); force=true runs it again.", soft_wrap=True
