@@ -141,7 +141,7 @@ class Study(Model):
                 raise ValueError(f"unknown column keys: {', '.join(sorted(unknown))}")
         if self.reported and any(set(c.data) - set(PAPER_DATA) for c in self.columns):
             raise ValueError(f"beside a paper's numbers only {' and '.join(PAPER_DATA)} data counts")
-        for row, column in product(self.rows, self.columns):
+        for row, column, *_ in self.cells():
             if twice := set(row.changes) & {*column.changes, *column.evaluate}:
                 raise ValueError(
                     f"row {row.key} and column {column.key} both change {', '.join(sorted(twice))}"
