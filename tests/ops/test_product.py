@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lra.ops import product as module
 from lra.ops.product import product
@@ -67,3 +68,24 @@ def test_onednn_where_mkl_is_slow(monkeypatch, processor, capability, built, one
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
     assert module._prefers_onednn.__wrapped__() is onednn
+
+
+class Called(TorchDispatchMode):
+    """The operations that reach a device."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_parameters_product_with_a_batch_is_not_copied():
+    weight, signals = torch.nn.Parameter(torch.randn(4, 5)), torch.randn(3, 5, 6)
+    with torch.no_grad(), Called() as called:  # as inside an autograd function
+        ours = product(weight, signals)
+    torch.testing.assert_close(ours, weight @ signals)
+    assert "bmm" in called.names
+    assert not {"clone", "_to_copy", "copy_"} & set(called.names)

@@ -73,7 +73,7 @@ class _CircularConv(torch.autograd.Function):
             circle = _circle(kernel[:, h], channels, size, transform.dtype)
             if skip is not None:
                 circle[..., 0] += skip[:, h]
-            spectrum = torch.fft.rfft(circle)
+            spectrum = torch.fft.rfft(circle, norm="forward")  # divided by the size, here where it is small
             signal = transform(u[:, h], mask).unsqueeze(1)
             signal = signal.mul_(spectrum) if channels == 1 else signal * spectrum
             y[:, :, h] = transform.inverse(signal)[..., :length]
@@ -97,7 +97,7 @@ class _CircularConv(torch.autograd.Function):
             g = transform(grad[:, :, h])  # (B, C, H, F)
             signal = transform(u[:, h], mask).conj_physical_().unsqueeze(1)
             product = signal.mul_(g) if channels == 1 else signal * g
-            by_lag = transform.inverse(product[0] if len(product) == 1 else product.sum(0))
+            by_lag = torch.fft.irfft(product[0] if len(product) == 1 else product.sum(0), n=ctx.size)
             grad_kernel[:channels, h] = by_lag[..., : shape[-1]]
             if channels < shape[0]:
                 grad_kernel[channels:, h] = by_lag[..., ctx.size - shape[-1] :].flip(-1)
@@ -128,7 +128,8 @@ class _PaddedFFT:
         return torch.fft.rfft(self._buffer(signal))
 
     def inverse(self, spectrum: Tensor) -> Tensor:
-        return torch.fft.irfft(spectrum, n=self.size)
+        """The signals (…, size) of spectra that are already divided by the size."""
+        return torch.fft.irfft(spectrum, n=self.size, norm="forward")
 
     def _buffer(self, signal: Tensor) -> Tensor:
         shape = signal.shape[:-1]
