@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import vectors
 from toy import SMALL, folders
 
 from lra.config import compose
@@ -43,3 +44,9 @@ def toy(tmp_path: Path) -> dict[str, Any]:
     composed = compose([*SMALL, *folders(tmp_path)])
     composed["task"] = {"_target_": "toy.Toy", "max_length": 12}
     return composed
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Golden vectors by the name of their file."""
+    return vectors.load

@@ -1,12 +1,13 @@
-"""Golden vectors and how their stored parameters fill our modules."""
+"""Golden vectors: arrays of `tests/golden` by name."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+FOLDER = Path(__file__).parent / "golden"
 
 
 class Golden(dict):
@@ -17,11 +18,17 @@ class Golden(dict):
             {key.removeprefix(prefix): value for key, value in self.items() if key.startswith(prefix)}
         )
 
+    def cases(self) -> list[str]:
+        """The parts of the names before the first slash."""
+        return sorted({key.split("/")[0] for key in self})
 
-@pytest.fixture(scope="session")
-def golden():
-    def load(name: str) -> Golden:
-        with np.load(GOLDEN / f"{name}.npz") as arrays:
-            return Golden({key: torch.from_numpy(arrays[key]) for key in arrays})
 
-    return load
+@cache
+def load(name: str) -> Golden:
+    """The arrays of `tests/golden/<name>.npz`; text comes as str."""
+    with np.load(FOLDER / f"{name}.npz") as arrays:
+        return Golden({key: _value(arrays[key]) for key in arrays})
+
+
+def _value(array: np.ndarray) -> Any:
+    return array.item() if array.dtype.kind == "U" else torch.from_numpy(array)

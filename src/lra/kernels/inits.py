@@ -25,28 +25,39 @@ LAWS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "random": lambda n, N: torch.randn_like(n).exp(),
 }
 
-INITS = (*HIPPO, *LAWS)
+# Angles of the discrete modes, for `discretization: none` (DFouT, arXiv 2508.20441, section 4.2): the mode n of M, row
+# h of H. Those of `dfout`, over all rows, are one uniform grid on [0, π).
+ANGLES: dict[str, Callable[[Tensor, int, Tensor, int], Tensor]] = {
+    "dfout": lambda n, M, h, H: math.pi * (n + h / H) / M,
+    "dfout-single": lambda n, M, h, H: math.pi * n / M + 0 * h,
+}
+
+INITS = (*HIPPO, *LAWS, *ANGLES)
 
 
 def diagonal_eigenvalues(
     init: str, state_size: int, rows: int = 1, *, random_real: bool = False, random_imag: bool = False
 ) -> Tensor:
-    """A (rows, N/2) complex128 with Re A ≤ 0 and Im A ≤ 0, before the floor. Random laws differ by row.
+    """A (rows, N/2) complex128 with Re A ≤ 0 and Im A ≤ 0, before the floor. Random laws and angles differ by row.
 
+    Of the inits in ANGLES the imaginary part is the angle of a discrete mode, not a frequency.
     `random_imag` draws the index n of a law uniformly from [0, N/2); `random_real` draws −Re A uniformly from
-    [0, 1). Both are the S4D paper's ablations and make no sense for the HiPPO inits, which are refused.
+    [0, 1). Both are the S4D paper's ablations and make no sense for inits without a law, which are refused.
     """
     choose("The init of a diagonal kernel", init, INITS)
     check_even(state_size)
     half = state_size // 2
+    if init not in LAWS and (random_real or random_imag):
+        raise UserError(
+            f"random_real and random_imag replace parts of a law of the modes, and init {init!r} has none. "
+            f"Use one of {', '.join(LAWS)}."
+        )
     if init in HIPPO:
-        if random_real or random_imag:
-            raise UserError(
-                f"random_real and random_imag replace parts of a formula, and init {init!r} has none: its "
-                f"eigenvalues come from a HiPPO matrix. Use one of {', '.join(LAWS)}."
-            )
         return normal_plus_low_rank(init, state_size).eigenvalues.expand(rows, half)
     n = torch.arange(half, dtype=torch.float64).repeat(rows, 1)
+    if init in ANGLES:
+        row = torch.arange(rows, dtype=torch.float64).unsqueeze(1)
+        return -torch.complex(torch.full_like(n, 0.5), ANGLES[init](n, half, row, rows))
     imag = LAWS[init](half * torch.rand_like(n) if random_imag else n, state_size)
     real = n + 1 if init == "real" else torch.full_like(n, 0.5)
     if random_real:

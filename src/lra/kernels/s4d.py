@@ -12,12 +12,12 @@ from torch import Tensor
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.discretize import bilinear, softmax_kernel, zoh
+from lra.kernels.discretize import as_discrete, bilinear, softmax_kernel, zoh
 from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
 from lra.ops.precision import as_complex, as_pair
 from lra.ops.vandermonde import vandermonde
 
-DISCRETIZATIONS: dict[str, Callable] = {"zoh": zoh, "bilinear": bilinear}
+DISCRETIZATIONS: dict[str, Callable] = {"zoh": zoh, "bilinear": bilinear, "none": as_discrete}
 
 
 class DiagonalSystem(NamedTuple):
@@ -47,6 +47,11 @@ class S4D(Kernel):
 
     Parameters, all real: log_dt (H,), A_real and A_imag (S, N/2), B (S, N/2, 2), C (C, H, N/2, 2), with
     Re A = −exp(A_real), −(relu(A_real) + 1e-4) or −A_real and Im A = −A_imag. Feature h uses set h mod S.
+
+    With `discretization: none` the modes are those of the discrete system, exp(Δ Re A − i A_imag), and B is B̄: Δ is
+    the decay ξ of DFouT (arXiv 2508.20441), whose inits go with it and with nothing else. Not stated in that paper, and
+    so options here: how ξ is drawn (log-uniform between dt_min and dt_max) and which of ξ, angles and B train (`lr`).
+    Of its N angles on the circle the N/2 in [0, π) are kept; the paper's half plane has one more, π itself.
     """
 
     def __init__(
@@ -87,7 +92,14 @@ class S4D(Kernel):
             for n in names
         ]
         B = [inits.diagonal_input(n, state_size, B_init).expand(rows, -1) for n in names]
+        if {name in inits.ANGLES for name in names} != {discretization == "none"}:
+            raise UserError(
+                f"The inits {', '.join(inits.ANGLES)} set a discrete system and need discretization: none, which no "
+                f"other init can have; init is {init} and discretization {discretization}."
+            )
         real, imag = inits.floor_parts(torch.cat(A))
+        if discretization == "none":
+            imag = -torch.cat(A).imag  # an angle may be 0
         C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
 
         self.log_dt = parameter(log_dt, self.lr["dt"])
@@ -114,8 +126,10 @@ class S4D(Kernel):
             real = real.relu() + inits.FLOOR
         A = torch.complex(-real, -self.A_imag.double())
         repeats = self.features // A.shape[0]
-        dt = self.log_dt.double().exp().unsqueeze(1)
-        return A.repeat(repeats, 1), as_complex(self.B.double()).repeat(repeats, 1), as_complex(self.C), dt
+        A, dt = A.repeat(repeats, 1), self.log_dt.double().exp().unsqueeze(1)
+        if self.discretization == "none":
+            A = torch.complex(A.real, A.imag / dt)  # Δ A has the angle itself
+        return A, as_complex(self.B.double()).repeat(repeats, 1), as_complex(self.C), dt
 
     def forward(self, length: int, rate: float = 1.0) -> Tensor:
         A, B, C, dt = self.continuous()
