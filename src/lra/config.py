@@ -19,6 +19,7 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from lra import history
 from lra.bounds import Seed
 from lra.errors import UserError, near
 from lra.records.schema import BudgetKind, Source
@@ -48,6 +49,7 @@ class Optimizer(Strict):
 
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+    decay_norms_and_biases: bool  # of the backbone; see lra.training.optim
 
 
 class Cosine(Strict):
@@ -179,7 +181,7 @@ class Config(Strict):
 
     def run_id(self) -> str:
         """First 12 hex digits of the sha256 of the canonical identity."""
-        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(history.shortened(self.identity()), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

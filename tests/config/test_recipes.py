@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lra.config import Config, compose, experiments
+from lra.config import Config, compose, experiments, factory, options, target
+from lra.kernels.base import Rule
+from lra.kernels.s4_original import S4Original
 from lra.training.assemble import make_model, make_task
 
 PAPERS = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("papers.yaml")))
@@ -26,7 +28,7 @@ def rows(group: str) -> dict[str, dict]:
     }
 
 
-GROUPS = {group: rows(group) for group in ("cosine", "plateau", "ablation")}
+GROUPS = {group: rows(group) for group in PAPERS["versions"]}
 ALL = [(group, name) for group, recipes in GROUPS.items() for name in recipes]
 
 
@@ -57,7 +59,7 @@ def test_recipe_is_the_papers(group, name):
         }[schedule.name](),
     }
     assert found == expected
-    if group == "plateau":
+    if group in ("first", "dss", "dss_s4"):
         assert (model["bidirectional"], model["mixing"], model["mask_padding"]) == (False, "linear", False)
         assert schedule.factor == 0.2
     elif group == "cosine":
@@ -72,6 +74,37 @@ def test_recipe_is_the_papers(group, name):
     )
     if config.kernel["_target_"].endswith("S4"):
         assert kernel["c_parameter"] == "truncated"  # the published code trains C (I − Ā^L)
+
+
+@pytest.mark.parametrize(("group", "name"), ALL)
+def test_recipe_follows_the_version_it_names(group, name):
+    version, config = PAPERS["versions"][group], Config.parse(compose([f"experiment={name}"]))
+    kernel = config.kernel
+    assert config.source.code == version["code"]
+    assert config.optimizer.decay_norms_and_biases == version["decayed"]
+    assert kernel.get("init_version", "none") == version["init_version"]
+    assert kernel.get("B_init", "ones") == "ones"
+    assert kernel.get("gradient", "published") == "published"
+    made = target(kernel)(4, **{k: v for k, v in options(kernel).items() if k != "n_ssm"} | _length(kernel))
+    rule = made.optimizer_rules().get("W" if group == "dss" else "C")
+    assert rule == (Rule(0.001, 0.0) if version["lr_C"] == "kernel" else None)
+    assert (target(kernel) is S4Original) == (group == "first")
+
+
+def _length(kernel: dict) -> dict:
+    return {"length": 64} if "length" in kernel else {}
+
+
+def test_every_recipe_names_its_code_version():
+    for name in experiments():
+        assert Config.parse(compose([f"experiment={name}"])).source.code, name
+
+
+def test_first_s4_shares_one_system():
+    """Λ is one for all features; P, Q and B are not tied (tag v1)."""
+    kernel = factory(compose(["experiment=lra/text-s4-original"])["kernel"])(8, length=64)
+    assert kernel.A_real.shape == (32,)
+    assert kernel.P.shape == kernel.Q.shape == (1, 8, 32, 2)
 
 
 @pytest.mark.parametrize("name", PAPERS["parameters"])

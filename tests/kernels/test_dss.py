@@ -24,12 +24,11 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
     return float((ours - expected).norm() / expected.norm())
 
 
-def filled(case, version: str) -> DSS:
+def filled(case, version: str, gradient: str = "published") -> DSS:
     channels, features, size, _ = case["raw_W"].shape
     log_dt = case["raw_log_dt"].reshape(features, -1)
-    kernel = DSS(
-        features, channels, state_size=size, version=version, separate_dt=log_dt.shape[1] == 2
-    ).double()
+    options = {"version": version, "separate_dt": log_dt.shape[1] == 2, "gradient": gradient}
+    kernel = DSS(features, channels, state_size=size, **options).double()
     with torch.no_grad():
         kernel.log_dt.copy_(log_dt)
         kernel.W.copy_(case["raw_W"])
@@ -55,15 +54,15 @@ def gradients(kernel: DSS) -> dict[str, torch.Tensor]:
     }
 
 
-def check(kernel: DSS, case) -> None:
-    """Values and true derivatives; where the published gradient differs, `gradtrue_` has the derivative."""
+def check(kernel: DSS, case, stored: str = "grad") -> None:
+    """Values and gradients; `gradtrue_` has the derivative where the published gradient is another."""
     length = case["K"].shape[-1]
     K = kernel(length)
     assert relative(K, case["K"]) < 1e-10
     (K * case["g"]).sum().backward()
     compared = 0
     for name, gradient in gradients(kernel).items():
-        expected = case.get(f"gradtrue_{name}", case.get(f"grad_{name}"))
+        expected = case.get(f"{stored}_{name}", case.get(f"grad_{name}"))
         if expected is not None:
             assert relative(gradient, expected) < 1e-9, name
             compared += 1
@@ -76,12 +75,19 @@ def check(kernel: DSS, case) -> None:
 def test_golden_kernels(golden, version, prefix):
     case = golden("dss_kernels").case(f"{version}.{prefix}")
     check(filled(case, version), case)
+    check(filled(case, version, "exact"), case, "gradtrue")
+
+
+def test_published_gradient_of_growing_modes_is_no_derivative(golden):
+    case = golden("dss_kernels").case("softmax.pert_")
+    assert relative(case["grad_Lambda"], case["gradtrue_Lambda"]) > 0.1
 
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_golden_versions(golden, name):
     case = golden("dss_versions").case(f"{name}.")
     check(filled(case, name.split("_")[0]), case)
+    check(filled(case, name.split("_")[0], "exact"), case, "gradtrue")
 
 
 def test_softmax_with_fast_growing_modes_does_not_overflow(golden):
@@ -128,7 +134,9 @@ def test_inits():
     assert (skew.imag.diff() < 0).all()
     assert (skew.imag > 0).all()
     assert (skew.real == -0.5).all()
-    assert abs(random.imag.std() - 1) < 0.05
+    for part in (random.real, random.imag):  # E|Λ|² = 1
+        assert abs(part.mean()) < 0.05
+        assert abs(part.var() - 0.5) < 0.05
     W = DSS(100, state_size=64).W
     assert abs(W.var() - 1) < 0.05
 
@@ -152,7 +160,7 @@ def test_optimizer_rules_and_freezing():
     [
         (lambda: DSS(2, version="softmx"), "Did you mean 'softmax'"),
         (lambda: DSS(2, init="legs"), "allowed: skew-hippo, random"),
-        (lambda: DSS(2, init="random", version="exp-re-im"), "both signs"),
+        (lambda: DSS(2, init="random", version="exp-re-im"), "Re Λ > 0"),
         (lambda: DSS(2, max_kernel_length=0), "positive length"),
         (lambda: DSS(2, lr={"A": 0.1}), "A name in lr is 'A'"),
         (lambda: DSS(2).discretize(), "needs the length"),

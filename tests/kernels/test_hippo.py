@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lra.errors import UserError
-from lra.kernels.hippo import clamped_input, hippo, normal_plus_low_rank
+from lra.kernels.hippo import hippo, normal_plus_low_rank
 
 CASES = [("legs", 4), ("legs", 16), ("legs", 64), ("legt", 16), ("legt", 64), ("fout", 16), ("fout", 64)]
 
@@ -23,15 +23,6 @@ def test_matches_the_published_system(golden, measure, size):
     torch.testing.assert_close(form.P.abs(), expected["absP"], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(form.B.abs(), expected["absBnoclip"], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(form.P.conj() * form.B, expected["conjP_B"], rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize(("measure", "size"), [case for case in CASES if case[0] != "fout"])
-def test_clamped_input_matches_up_to_sign(golden, measure, size):
-    """The clamp depends on the eigenvectors' phase, so this fixes ours to the published one."""
-    expected = golden("hippo").case(f"{measure}_N{size}_")["Bclip"]
-    ours = clamped_input(normal_plus_low_rank(measure, size).B)
-    sign = (ours * expected.conj()).real.sign()
-    torch.testing.assert_close(sign * ours, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [2, 6, 16, 64])

@@ -23,7 +23,8 @@ def config(request):
 
 def build(config, **options) -> Kernel:
     torch.manual_seed(0)
-    return factory(config | {"state_size": 8} | options)(features=4, channels=2)
+    needed = {"length": 64} if "length" in config else {}
+    return factory(config | {"state_size": 8} | needed | options)(features=4, channels=2)
 
 
 def kernel_needs_a_length(kernel: Kernel) -> bool:

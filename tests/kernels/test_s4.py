@@ -59,7 +59,7 @@ def test_golden_plain_parameter(golden, name):
     plain = filled(case, C="raw_C_before")
     assert relative(plain(length), case["K_dense"]) < 1e-9
     A, P, _, C, dt = plain.continuous()
-    stored = torch.view_as_real(dplr.truncated_output(A, P, C, dt, length))
+    stored = torch.view_as_real(dplr.truncated_output(A, P, P, C, dt, length))
     assert relative(stored, case["raw_C"]) < 1e-9
     assert relative(plain.float()(length), case["K_dense"]) < FLOAT32.get(name, 1e-3)
 
@@ -130,10 +130,20 @@ def test_inits_share_the_sets():
     kernel = S4(8, state_size=16, init=["legs", "fout"], n_ssm=4)
     A, P, *_ = kernel.continuous()
     assert P.shape == (1, 8, 8)
-    torch.testing.assert_close(A.real[:, 0].float(), torch.tensor([-0.5, -0.5, -1e-4, -1e-4] * 2))
+    torch.testing.assert_close(A.real[:, 0].float(), torch.tensor([-0.5, -0.5, -1e-3, -1e-3] * 2))
     mixed = S4(2, state_size=16, init=["legs", "legt"], rank=3)
     assert (mixed.P[1:, 0] == 0).all()
     assert (mixed.P[1, 1] != 0).any()
+
+
+def test_initial_values_by_version():
+    """Those of tag v3.0.0, and the later ones: Im B within ±2 and another floor of FouT's Re Λ."""
+    sums, floors = {}, {}
+    for version in ("v3", "v4"):
+        sums[version] = S4(2, init_version=version).B[0].square().sum().item()
+        floors[version] = S4(2, init="fout", init_version=version).continuous()[0].real.max().item()
+    assert sums == pytest.approx({"v3": 2048, "v4": 74.9}, rel=1e-3)
+    assert floors == pytest.approx({"v3": -1e-3, "v4": -1e-4})
 
 
 def test_optimizer_rules():

@@ -132,10 +132,14 @@ def test_features_share_sets_in_turn():
 
 
 @pytest.mark.parametrize("real_part", ["exp", "relu", "none"])
-def test_real_parts_start_from_the_same_system(real_part):
-    A, *_ = S4D(2, state_size=8, init="real", real_part=real_part).continuous()
-    torch.testing.assert_close(A.real[0], torch.tensor([-1.0, -2.0, -3.0, -4.0]).double())
-    torch.testing.assert_close(A.imag[0], torch.full((4,), -1e-4).double())
+def test_initial_system_by_version(real_part):
+    """Tag v3.0.0 stores Im A as it is, and −Re A without taking relu's floor off; later code floors and takes off."""
+    for version, floor in (("v3", 0.0), ("v4", -1e-4)):
+        A, *_ = S4D(2, state_size=8, init="real", real_part=real_part, init_version=version).continuous()
+        real = torch.tensor([-1.0, -2.0, -3.0, -4.0]).double()
+        real -= 1e-4 if (real_part, version) == ("relu", "v3") else 0
+        torch.testing.assert_close(A.real[0], real)
+        torch.testing.assert_close(A.imag[0], torch.full((4,), floor).double())
 
 
 def test_bfloat16_parameters_give_a_float32_kernel():

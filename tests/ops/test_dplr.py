@@ -21,6 +21,7 @@ def system(features, channels, modes, rank, seed=0):
     inputs = [
         eigenvalues,
         normal(rank, features, modes),
+        normal(rank, features, modes),
         normal(features, modes),
         normal(channels, features, modes),
     ]
@@ -63,7 +64,8 @@ def test_float32_stays_close_at_long_lengths(measure):
     C = torch.randn(1, 4, 32, dtype=torch.complex128)
     dt = torch.logspace(-3, -1, 4, dtype=torch.float64).unsqueeze(1)
     Lambda = form.eigenvalues - 1e-4 * (form.eigenvalues.real == 0)
-    inputs = [Lambda.repeat(4, 1), form.P.unsqueeze(1).repeat(1, 4, 1), form.B.repeat(4, 1)]
+    P = form.P.unsqueeze(1).repeat(1, 4, 1)
+    inputs = [Lambda.repeat(4, 1), P, P, form.B.repeat(4, 1)]
     exact = dplr.dplr_kernel(*inputs, C, dt, 16384)
     single = dplr.dplr_kernel(*inputs, C.to(torch.complex64), dt, 16384)
     assert single.dtype == torch.float32
@@ -71,7 +73,7 @@ def test_float32_stays_close_at_long_lengths(measure):
 
 
 def test_truncated_output_and_back():
-    eigenvalues, P, _, C, dt = system(2, 2, 4, 2)
-    there = dplr.truncated_output(eigenvalues, P, C, dt, 77)
+    eigenvalues, P, Q, _, C, dt = system(2, 2, 4, 2)
+    there = dplr.truncated_output(eigenvalues, P, Q, C, dt, 77)
     assert (there - C).norm() > 1e-3 * C.norm()
-    torch.testing.assert_close(dplr.untruncated_output(eigenvalues, P, there, dt, 77), C)
+    torch.testing.assert_close(dplr.untruncated_output(eigenvalues, P, Q, there, dt, 77), C)

@@ -51,7 +51,7 @@ def s4(length: int, features: int, state_size: int) -> Case:
     """S4: matrix doubling against the generating function, both from the truncated C."""
     kernel = S4(features, state_size=state_size, c_parameter="truncated", length=length)
     Lambda, P, B, C, dt = (x.detach() for x in kernel.continuous())
-    inputs = (*(x.to(torch.complex64) for x in (Lambda, P, B, C)), dt.float())
+    inputs = (*(x.to(torch.complex64) for x in (Lambda, P, P, B, C)), dt.float())
     return Case(
         inputs,
         lambda *x: dplr.dplr_kernel(*x, length, truncation=length),

@@ -60,9 +60,9 @@ def convolution(
 
 
 def _generating_function(
-    A: Tensor, P: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, truncation: int
+    A: Tensor, P: Tensor, Q: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, truncation: int
 ) -> Tensor:
     if truncation != length:
         raise ValueError("the generating function is exact for its own length only")
-    precise = (x.to(C.dtype) for x in (A, P, B))
+    precise = (x.to(C.dtype) for x in (A, P, Q, B))
     return dplr.dplr_kernel_generating(*precise, C, dt.to(C.real.dtype), length)

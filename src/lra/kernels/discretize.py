@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lra.ops.vandermonde import vandermonde
 
+GRADIENTS = ("published", "exact")  # of the softmax
 EPSILON = 1e-7  # keeps the softmax finite where a sum of powers vanishes, as in the published code
 
 
@@ -46,13 +47,18 @@ def softmax_gain(A: Tensor, log_A: Tensor, length: int) -> tuple[Tensor, Tensor]
     return torch.expm1(decay) * total.conj() / (total.abs().square() + EPSILON), growing
 
 
-def softmax_kernel(A: Tensor, log_A: Tensor, weight: Tensor, length: int) -> Tensor:
+def softmax_kernel(
+    A: Tensor, log_A: Tensor, weight: Tensor, length: int, gradient: str = "published"
+) -> Tensor:
     """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
 
-    Normalised over `length`, on which the values depend. The derivative is that of this formula; the
-    published code stops the gradient at the maximum of the growing modes and so has another one.
+    Normalised over `length`, on which the values depend. For modes that grow, the published code takes the
+    maximum (L − 1) log_A that it subtracts in the exponent as a constant, so its gradient ('published') is not
+    the derivative of this formula ('exact'). Without growing modes the two are the same.
     """
     gain, growing = softmax_gain(A, log_A, length)
+    if gradient == "published":  # a factor of 1 that takes the maximum's derivative away
+        gain = gain * torch.exp((length - 1) * (log_A - log_A.detach()) * growing)
     coefficient = (weight * gain).to(weight.dtype)
     if not growing.any():
         return vandermonde(coefficient, log_A, length)

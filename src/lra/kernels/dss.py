@@ -10,7 +10,7 @@ from torch import Tensor
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.discretize import EPSILON, softmax_gain, softmax_kernel
+from lra.kernels.discretize import EPSILON, GRADIENTS, softmax_gain, softmax_kernel
 from lra.kernels.hippo import normal_plus_low_rank
 from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
 from lra.ops.precision import as_complex
@@ -28,13 +28,12 @@ class ComplexSystem(NamedTuple):
 
 
 def initial_eigenvalues(init: str, state_size: int) -> Tensor:
-    """Λ (N,) complex128, −1/2 + i ω, with normal random ω ('random') or the N positive frequencies of the
-    2N × 2N skew-symmetric part of HiPPO-LegS, highest first ('skew-hippo')."""
+    """Λ (N,) complex128: 'skew-hippo', −1/2 + i ω with the N positive frequencies of the 2N × 2N skew-symmetric
+    part of HiPPO-LegS, highest first; or 'random', complex normal with E|Λ|² = 1, half of it with Re Λ > 0."""
     choose("The init of DSS", init, ("skew-hippo", "random"))
     if init == "random":
-        imag = torch.randn(state_size, dtype=torch.float64)
-    else:
-        imag = -normal_plus_low_rank("legs", 2 * state_size).eigenvalues.imag
+        return torch.randn(state_size, dtype=torch.complex128)
+    imag = -normal_plus_low_rank("legs", 2 * state_size).eigenvalues.imag
     return torch.complex(torch.full_like(imag, -0.5), imag)
 
 
@@ -64,9 +63,11 @@ class DSS(Kernel):
         dt_min: float = 0.001,
         dt_max: float = 0.1,
         max_kernel_length: int | None = None,
+        gradient: str = "published",
         lr: Rates | None = None,
     ) -> None:
-        """`max_kernel_length` cuts the kernel; `lr` gives Lambda, W and dt their learning rates (0 freezes).
+        """`max_kernel_length` cuts the kernel. `gradient`, for the softmax: 'published' or 'exact', see
+        `softmax_kernel`. `lr` gives Lambda, W and dt their learning rates (0 freezes).
 
         Raises UserError for unknown names and for combinations that make no sense.
         """
@@ -75,11 +76,12 @@ class DSS(Kernel):
         self.version = choose("The version of DSS", version, VERSIONS)
         if max_kernel_length is not None and max_kernel_length < 1:
             raise UserError(f"max_kernel_length is {max_kernel_length}; use a positive length, or null.")
-        if version == "exp-re-im" and init == "random":
+        if version.startswith("exp") and init == "random":
             raise UserError(
-                "DSS version exp-re-im stores log Im Λ, and the random init has frequencies of both signs. "
-                "Use init: skew-hippo, or version: exp."
+                f"DSS version {version} stores log(−Re Λ), and half of the random Λ have Re Λ > 0. "
+                "Use init: skew-hippo, or one of the versions softmax, clip, clip-no-scale."
             )
+        self.gradient = choose("The gradient of DSS", gradient, GRADIENTS)
         self.max_kernel_length = max_kernel_length
         self.lr = learning_rates(lr, ("Lambda", "W", "dt"))
 
@@ -113,7 +115,7 @@ class DSS(Kernel):
         length = min(length, self.max_kernel_length or length)
         Lambda, log_A, W = self.continuous(rate)
         if self.version == "softmax":
-            return softmax_kernel(Lambda, log_A, W, length)
+            return softmax_kernel(Lambda, log_A, W, length, self.gradient)
         return vandermonde(self._scaled(Lambda, log_A, W), log_A, length)
 
     def _scaled(self, Lambda: Tensor, log_A: Tensor, W: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
 
     Eigenvectors are free up to a phase. It is fixed by making the first non-zero component real and positive;
     the published code leaves it to LAPACK, which makes the same component real, of either sign. (The phase
-    matters where B is clamped: `clamped_input`.)
+    matters where B is clamped: `inits.hippo_input`.)
 
     Raises UserError for an odd state size, whose eigenvalues do not pair up.
     """
@@ -85,11 +85,6 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
     return NormalPlusLowRank(
         torch.complex(centre.expand(half), frequencies), P.to(V) @ V.conj(), adjoint @ B.to(V), V
     )
-
-
-def clamped_input(B: Tensor) -> Tensor:
-    """B with its imaginary part limited to [−2, 2], as in the published S4 code. LegS and LegT exceed it."""
-    return torch.complex(B.real, B.imag.clamp(-2.0, 2.0))
 
 
 def check_even(state_size: int) -> None:

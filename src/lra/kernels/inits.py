@@ -9,9 +9,13 @@ import torch
 from torch import Tensor
 
 from lra.errors import UserError, choose
-from lra.kernels.hippo import check_even, clamped_input, normal_plus_low_rank
+from lra.kernels.hippo import check_even, normal_plus_low_rank
 
-FLOOR = 1e-4  # smallest −Re A and −Im A at construction, as in the published code
+# Initial values changed between tag v3.0.0, which made the papers' numbers, and tag v4.0.0 of the published code:
+# v3 takes B = V*B as it is, random frequencies from N(0, 1) and Im A = 0 as 0; v4 limits Im B to ±2, draws
+# frequencies as exp(N(0, 1)) and keeps −Im A above FLOOR.
+VERSIONS = ("v3", "v4")
+FLOOR = 1e-4  # smallest −Re A of a diagonal kernel, and in v4 −Im A, at construction
 
 HIPPO = ("legs", "fout")  # the measures whose normal part alone is a useful diagonal system
 
@@ -22,7 +26,7 @@ LAWS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "inv2": lambda n, N: N / math.pi * (N / (n + 1) - 1),
     "quad": lambda n, N: (1 + 2 * n) ** 2 / math.pi,
     "real": lambda n, N: 0 * n,
-    "random": lambda n, N: torch.randn_like(n).exp(),
+    "random": lambda n, N: torch.randn_like(n),
 }
 
 # Angles of the discrete modes, for `discretization: none` (DFouT, arXiv 2508.20441, section 4.2): the mode n of M, row
@@ -36,9 +40,17 @@ INITS = (*HIPPO, *LAWS, *ANGLES)
 
 
 def diagonal_eigenvalues(
-    init: str, state_size: int, rows: int = 1, *, random_real: bool = False, random_imag: bool = False
+    init: str,
+    state_size: int,
+    rows: int = 1,
+    *,
+    version: str = "v3",
+    random_real: bool = False,
+    random_imag: bool = False,
 ) -> Tensor:
-    """A (rows, N/2) complex128 with Re A ≤ 0 and Im A ≤ 0, before the floor. Random laws and angles differ by row.
+    """A (rows, N/2) complex128 with Re A ≤ 0, before the floor; Im A ≤ 0 but for random ones of v3, of either sign.
+
+    Random laws and angles differ by row.
 
     Of the inits in ANGLES the imaginary part is the angle of a discrete mode, not a frequency.
     `random_imag` draws the index n of a law uniformly from [0, N/2); `random_real` draws −Re A uniformly from
@@ -59,14 +71,16 @@ def diagonal_eigenvalues(
         row = torch.arange(rows, dtype=torch.float64).unsqueeze(1)
         return -torch.complex(torch.full_like(n, 0.5), ANGLES[init](n, half, row, rows))
     imag = LAWS[init](half * torch.rand_like(n) if random_imag else n, state_size)
+    if init == "random" and version == "v4":
+        imag = imag.exp()
     real = n + 1 if init == "real" else torch.full_like(n, 0.5)
     if random_real:
         real = torch.rand_like(n)
     return -torch.complex(real, imag)
 
 
-def diagonal_input(init: str, state_size: int, B_init: str) -> Tensor:
-    """B (N/2,) complex128: 1 for B_init 'ones'; the clamped V*B of the HiPPO system for 'hippo'."""
+def diagonal_input(init: str, state_size: int, B_init: str, version: str) -> Tensor:
+    """B (N/2,) complex128 of a diagonal kernel: 1 for B_init 'ones', V*B of the HiPPO system for 'hippo'."""
     choose("B_init", B_init, ("ones", "hippo"))
     if B_init == "ones":
         return torch.ones(state_size // 2, dtype=torch.complex128)
@@ -75,12 +89,19 @@ def diagonal_input(init: str, state_size: int, B_init: str) -> Tensor:
             f"B_init is 'hippo' but init is {init!r}, which is no HiPPO system. Use B_init: ones, "
             f"or one of the inits {', '.join(HIPPO)}."
         )
-    return clamped_input(normal_plus_low_rank(init, state_size).B)
+    return hippo_input(init, state_size, version)
 
 
-def floor_parts(A: Tensor) -> tuple[Tensor, Tensor]:
-    """−Re A and −Im A, each at least FLOOR."""
-    return (-A.real).clamp(min=FLOOR), (-A.imag).clamp(min=FLOOR)
+def hippo_input(measure: str, state_size: int, version: str) -> Tensor:
+    """V*B (N/2,) complex128 of a HiPPO system. v4 limits its imaginary part to ±2, which LegS and LegT exceed."""
+    B = normal_plus_low_rank(measure, state_size).B
+    return B if version == "v3" else torch.complex(B.real, B.imag.clamp(-2.0, 2.0))
+
+
+def floor_parts(A: Tensor, version: str, real_floor: float = FLOOR) -> tuple[Tensor, Tensor]:
+    """−Re A, at least `real_floor`, and −Im A, in v4 at least FLOOR."""
+    imag = -A.imag
+    return (-A.real).clamp(min=real_floor), imag if version == "v3" else imag.clamp(min=FLOOR)
 
 
 def output_vectors(*shape: int, C_init: str) -> Tensor:

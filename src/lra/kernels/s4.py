@@ -4,7 +4,7 @@ A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -12,10 +12,12 @@ from torch import Tensor
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.hippo import MEASURES, clamped_input, normal_plus_low_rank
+from lra.kernels.hippo import MEASURES, normal_plus_low_rank
 from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
 from lra.ops import dplr
 from lra.ops.precision import as_complex, as_pair
+
+REAL_FLOORS = {"v3": 1e-3, "v4": inits.FLOOR}  # smallest −Re Λ at construction: that of FouT and LegT is 0
 
 
 class DPLRSystem(NamedTuple):
@@ -27,6 +29,18 @@ class DPLRSystem(NamedTuple):
     resolvent: dplr.Resolvent
     half_input: Tensor
     C: Tensor
+
+    @classmethod
+    def of(cls, A: Tensor, P: Tensor, Q: Tensor, B: Tensor, C: Tensor, dt: Tensor) -> Self:
+        """Discretize Λ − P Q*, B, C at step size Δ; the result has the precision of C."""
+        inverse = dplr.resolvent(A, P, Q, dt)
+        complex_parts = (x.to(C.dtype) for x in inverse[:3])
+        return cls(dplr.Resolvent(*complex_parts, inverse.gain.to(C.real.dtype)), (dt / 2 * B).to(C.dtype), C)
+
+    def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """u (B, H) and the state (B, H, M) to y (B, C, H) and the next state."""
+        state = 2 * self.resolvent(state + self.half_input * u.unsqueeze(-1)) - state
+        return 2 * torch.einsum("chm,bhm->bch", self.C, state).real, state
 
 
 class S4(Kernel):
@@ -48,6 +62,7 @@ class S4(Kernel):
         state_size: int = 64,
         init: str | Sequence[str] = "legs",
         rank: int | None = None,
+        init_version: str = "v3",
         c_parameter: str = "plain",
         length: int | None = None,
         C_init: str = "code",
@@ -58,7 +73,8 @@ class S4(Kernel):
     ) -> None:
         """`init` is one measure or several, shared out over the sets; `rank` None is the least they need.
 
-        Rows of P beyond a measure's own rank start at zero. `length` is the T of c_parameter 'truncated'.
+        Rows of P beyond a measure's own rank start at zero. `init_version` names the published
+        code whose initial Λ and B to take (`inits.VERSIONS`). `length` is the T of c_parameter 'truncated'.
         `lr` gives A (and P), B and dt their learning rates: None is the optimiser's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
@@ -67,15 +83,17 @@ class S4(Kernel):
         self.lr = learning_rates(lr, ("A", "B", "dt"))
         self.truncation = _truncation(c_parameter, length)
 
+        choose("init_version", init_version, inits.VERSIONS)
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
         for name in names:
             choose("The init of S4", name, MEASURES)
         forms = [normal_plus_low_rank(name, state_size) for name in names]
         rows = sets // len(names)  # the first rows get the first init, and so on
-        real, imag = inits.floor_parts(torch.stack([form.eigenvalues for form in forms]))
+        eigenvalues = torch.stack([form.eigenvalues for form in forms])
+        real, imag = inits.floor_parts(eigenvalues, init_version, REAL_FLOORS[init_version])
         P = torch.stack(_padded([form.P for form in forms], rank), dim=1)
-        B = torch.stack([clamped_input(form.B) for form in forms])
+        B = torch.stack([inits.hippo_input(name, state_size, init_version) for name in names])
         C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
 
         self.log_dt = parameter(inits.log_step_sizes(features, dt_min, dt_max), self.lr["dt"])
@@ -88,7 +106,7 @@ class S4(Kernel):
             self.register_buffer("truncation_length", torch.tensor(self.truncation))
             with torch.no_grad():
                 A, P, _, C, dt = self.continuous()
-                self.C.copy_(as_pair(dplr.truncated_output(A, P, C, dt, self.truncation)))
+                self.C.copy_(as_pair(dplr.truncated_output(A, P, P, C, dt, self.truncation)))
 
     def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Λ (H, M), P (R, H, M), B (H, M), C (C, H, M) and dt (H, 1); all but C in double precision."""
@@ -106,7 +124,7 @@ class S4(Kernel):
 
     def forward(self, length: int, rate: float = 1.0) -> Tensor:
         A, P, B, C, dt = self.continuous()
-        return dplr.dplr_kernel(A, P, B, C, dt * rate, length, self._truncation_at(rate))
+        return dplr.dplr_kernel(A, P, P, B, C, dt * rate, length, self._truncation_at(rate))
 
     def _truncation_at(self, rate: float) -> int | None:
         return None if self.truncation is None else round(self.truncation / rate)
@@ -119,17 +137,14 @@ class S4(Kernel):
         A, P, B, C, dt = self.continuous()
         dt = dt * rate
         if self.truncation is not None:
-            C = dplr.untruncated_output(A, P, C, dt, self._truncation_at(rate))
-        inverse = dplr.resolvent(A, P, dt)
-        inverse = dplr.Resolvent(*(x.to(C.dtype) for x in inverse[:2]), inverse.gain.to(C.real.dtype))
-        return DPLRSystem(inverse, (dt / 2 * B).to(C.dtype), C)
+            C = dplr.untruncated_output(A, P, P, C, dt, self._truncation_at(rate))
+        return DPLRSystem.of(A, P, P, B, C, dt)
 
     def initial_state(self, batch: int) -> Tensor:
         return as_complex(self.C).new_zeros(batch, self.features, self.C.shape[2])
 
     def step(self, u: Tensor, state: Tensor, system: DPLRSystem) -> tuple[Tensor, Tensor]:
-        state = 2 * system.resolvent(state + system.half_input * u.unsqueeze(-1)) - state
-        return 2 * torch.einsum("chm,bhm->bch", system.C, state).real, state
+        return system.step(u, state)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         """A truncated C belongs to one length: refuse a checkpoint of another."""

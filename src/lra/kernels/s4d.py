@@ -63,6 +63,7 @@ class S4D(Kernel):
         init: str | Sequence[str] = "legs",
         random_real: bool = False,
         random_imag: bool = False,
+        init_version: str = "v3",
         B_init: str = "ones",
         C_init: str = "code",
         discretization: str = "zoh",
@@ -72,7 +73,8 @@ class S4D(Kernel):
         n_ssm: int | None = None,
         lr: Rates | None = None,
     ) -> None:
-        """`init` is one name or several, shared out over the sets.
+        """`init` is one name or several, shared out over the sets; `init_version` names the published code whose
+        initial values to take (`inits.VERSIONS`).
 
         `lr` gives A, B and dt their learning rates: None (or left out) is the optimiser's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
@@ -83,36 +85,35 @@ class S4D(Kernel):
         self.real_part = choose("real_part", real_part, ("exp", "relu", "none"))
         self.lr = learning_rates(lr, ("A", "B", "dt"))
 
+        choose("init_version", init_version, inits.VERSIONS)
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
         log_dt = inits.log_step_sizes(features, dt_min, dt_max)
         rows = sets // len(names)  # the first rows get the first init, and so on
-        A = [
-            inits.diagonal_eigenvalues(n, state_size, rows, random_real=random_real, random_imag=random_imag)
-            for n in names
-        ]
-        B = [inits.diagonal_input(n, state_size, B_init).expand(rows, -1) for n in names]
+        draws = {"version": init_version, "random_real": random_real, "random_imag": random_imag}
+        A = [inits.diagonal_eigenvalues(n, state_size, rows, **draws) for n in names]
+        B = [inits.diagonal_input(n, state_size, B_init, init_version).expand(rows, -1) for n in names]
         if {name in inits.ANGLES for name in names} != {discretization == "none"}:
             raise UserError(
                 f"The inits {', '.join(inits.ANGLES)} set a discrete system and need discretization: none, which no "
                 f"other init can have; init is {init} and discretization {discretization}."
             )
-        real, imag = inits.floor_parts(torch.cat(A))
+        real, imag = inits.floor_parts(torch.cat(A), init_version)
         if discretization == "none":
             imag = -torch.cat(A).imag  # an angle may be 0
         C = inits.output_vectors(channels, features, state_size // 2, C_init=C_init)
 
         self.log_dt = parameter(log_dt, self.lr["dt"])
-        self.A_real = parameter(self._store_real(real), self.lr["A"])
+        self.A_real = parameter(self._store_real(real, init_version), self.lr["A"])
         self.A_imag = parameter(imag, self.lr["A"])
         self.B = parameter(as_pair(torch.cat(B)), self.lr["B"])
         self.C = parameter(as_pair(C))
 
-    def _store_real(self, real: Tensor) -> Tensor:
-        """The inverse of the real part's transform; `real` is −Re A > 0."""
+    def _store_real(self, real: Tensor, version: str) -> Tensor:
+        """The inverse of the real part's transform, which v3 takes without relu's floor; `real` is −Re A > 0."""
         if self.real_part == "exp":
             return real.log()
-        return real - inits.FLOOR if self.real_part == "relu" else real
+        return real - inits.FLOOR if self.real_part == "relu" and version == "v4" else real
 
     def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The continuous system A (H, M), B (H, M), C (C, H, M), all complex, and dt (H, 1).

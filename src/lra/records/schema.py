@@ -37,6 +37,7 @@ class Source(Model):
 
     paper: str
     arxiv: str
+    code: str = ""  # the code version that the recipe follows; records before this field do not say
     table: str
     deviations: list[str] = []
 

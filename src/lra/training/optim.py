@@ -2,7 +2,8 @@
 
 The rules are those of the published code (state-spaces/s4; the same logic in DSS):
 - kernels name the rate and decay of their own parameters (`Kernel.optimizer_rules`);
-- biases and normalisations of the backbone are not decayed;
+- normalizations and biases of the backbone are decayed in tags v1, v2, v3.0.0 and v4.0.0 and in DSS, which made
+  the papers' numbers; v4.1 exempts them. `optimizer.decay_norms_and_biases` says which;
 - everything else, the skip D, C, encoder and head with their biases included, has the global rate and decay.
 """
 
@@ -20,19 +21,25 @@ from lra.config import Cosine, MultiStep, Optimizer, Plateau, Scheduler
 from lra.kernels.base import Kernel, Rule
 
 BETAS = (0.9, 0.999)
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.GroupNorm,
+)  # SyncBatchNorm is a _BatchNorm
 
 
-def rules(model: nn.Module) -> dict[str, Rule]:
+def rules(model: nn.Module, decay_norms_and_biases: bool) -> dict[str, Rule]:
     """The rule of every parameter of a classifier by its full name."""
     found = {name: Rule(None, None) for name, _ in model.named_parameters()}
     for prefix, module in model.named_modules():
         own = {name: f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)}
-        in_backbone = prefix.startswith("backbone")
+        exempt = prefix.startswith("backbone") and not decay_norms_and_biases
         if isinstance(module, Kernel):
             found |= {own[name]: rule for name, rule in module.optimizer_rules().items()}
-        elif isinstance(module, (nn.BatchNorm1d, nn.LayerNorm)) and in_backbone:
+        elif exempt and isinstance(module, NORMS):
             found |= {full: Rule(None, 0.0) for full in own.values()}
-        elif "bias" in own and in_backbone:
+        elif exempt and "bias" in own:
             found[own["bias"]] = Rule(None, 0.0)
     return found
 
@@ -41,7 +48,7 @@ def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, A
     """Groups for AdamW with keys params, names, lr, weight_decay; frozen parameters (lr 0) are left out."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     parameters = dict(model.named_parameters())
-    for name, rule in rules(model).items():
+    for name, rule in rules(model, optimizer.decay_norms_and_biases).items():
         lr = optimizer.lr if rule.lr is None else rule.lr
         decay = optimizer.weight_decay if rule.weight_decay is None else rule.weight_decay
         if lr == 0 or not parameters[name].requires_grad:
@@ -67,10 +74,11 @@ def make_optimizer(model: nn.Module, optimizer: Optimizer) -> AdamW:
 
 
 def cosine_factor(step: int, warmup: int, total: int) -> float:
-    """Linear from 0 to 1 over `warmup` steps, then half a cosine to 0 at `total`; 0 from then on."""
+    """Linear from 0 to 1 over `warmup` steps, then half a cosine to 0 at `total`, and on along the cosine: past its
+    end the rate rises again, as in Hugging Face's schedule, with which the papers trained."""
     if step < warmup:
         return step / max(1, warmup)
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    progress = (step - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 

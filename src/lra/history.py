@@ -1,0 +1,39 @@
+"""Options that came after the first records, with what the code did before they existed.
+
+A run's id is a hash of its configuration. An option that has its first value is left out of the hash, so that an
+equal run keeps its id; and a record without the option is read as having that value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# For a node with a `_target_`, by target; for others under "".
+FIRST: dict[str, dict[str, dict[str, Any]]] = {
+    "optimizer": {"": {"decay_norms_and_biases": False}},
+    "kernel": {
+        "lra.kernels.s4.S4": {"init_version": "v4"},
+        "lra.kernels.s4d.S4D": {"init_version": "v4"},
+        "lra.kernels.dss.DSS": {"gradient": "exact"},
+    },
+}
+
+
+def shortened(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the options that have their first value."""
+    return _map(
+        config, lambda node, first: {k: v for k, v in node.items() if k not in first or v != first[k]}
+    )
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as a record holds it, with the options that it lacks at their first value."""
+    return _map(config, lambda node, first: first | node)
+
+
+def _map(config: Mapping[str, Any], change) -> dict[str, Any]:
+    return {
+        name: change(node, FIRST[name].get(node.get("_target_", ""), {})) if name in FIRST else node
+        for name, node in config.items()
+    }
