@@ -4,8 +4,9 @@ The system has M = N/2 complex states x, each standing for itself and its conjug
 
     x' = Λ x − Σ_r P_r · 2 Re(Q_r* x) + B u,    y = 2 Re(C x),
 
-that is A = diag(Λ) − P Q* on the whole spectrum, where most versions of S4 have Q = P. Its N stacked parts (Re x, Im x) form a real system, whose
-kernel comes from powers of the matrix: exact for every length, without Cauchy products or an FFT.
+that is A = diag(Λ) − P Q* on the whole spectrum, where all but the first S4 have Q = P. Its N stacked parts
+(Re x, Im x) form a real system, whose kernel comes from powers of the matrix: exact for every length, without
+Cauchy products or an FFT.
 
 Shapes: Λ (H, M), P and Q (R, H, M), B (H, M), C (C, H, M) complex, dt (H, 1) real.
 """
