@@ -10,16 +10,19 @@ def main() -> None:
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
+    from lra import sweep
+
     @hydra.main(version_base="1.3", config_path="configs", config_name="train")
     def train(cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
 
-        chosen = HydraConfig.get()
-        if chosen.mode.name == "MULTIRUN":
+        chosen, record = HydraConfig.get(), None
+        sweeping = chosen.mode.name == "MULTIRUN"
+        if sweeping:
             # A run starts further processes with its own command, not the sweep's.
             searchpath = [a for a in sys.argv if a.startswith("hydra.searchpath=")]
             sys.argv[1:] = [*chosen.overrides.task, *searchpath]
-        with explain_errors():
+        with sweep.job(chosen) if sweeping else explain_errors():
             from lra.training.run import run
 
             record = run(
@@ -29,7 +32,8 @@ def main() -> None:
             )
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
-    train()
+    with sweep.reported():
+        train()
 
 
 if __name__ == "__main__":

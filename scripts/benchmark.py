@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from lra.config import ROOT
+from lra.terminal import Console
 
 CPU_TOKENS = 16384  # positions in a batch of a recipe's step on a CPU
 RECIPES = [f"lra/{task}-s4d" for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")]

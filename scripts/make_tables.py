@@ -6,18 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from lra.config import ROOT
 from lra.errors import UserError
 from lra.records import store
 from lra.records.schema import RunRecord
-from lra.studies.schema import load_study, study_names
+from lra.studies.schema import load_studies, load_study, study_names
 from lra.tables import files, render
 from lra.tables.explain import explain
 from lra.tables.group import group
 from lra.tables.html import report
 from lra.tables.select import Table, build
+from lra.terminal import Console, complain, visible
 
 PASSING = ("demo", "smoke")  # budgets whose records are shown on the terminal but not in committed files
 
@@ -46,48 +45,63 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
 
 
 def run(options: argparse.Namespace) -> int:
-    studies = [load_study(name) for name in options.study or study_names()]
     records, problems = store.load_all(options.results_dir)
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
     if options.group:
+        _left_out(problems)
         return print_group(records, options)
-    tables = [build(study, records) for study in studies]
+    if options.study:
+        studies, broken = [load_study(name) for name in options.study], []
+    else:
+        studies, broken = load_studies()
+    tables = []
+    for study in studies:
+        try:
+            tables.append(build(study, records))
+        except UserError as error:  # its reported numbers cannot be read
+            broken.append(str(error))
+    problems += broken
+    _left_out(problems)
     lasting = [r for r in records if r.budget.kind not in PASSING]
-    published = [build(study, lasting) for study in studies]
+    published = [build(table.study, lasting) for table in tables]
     if options.explain:
-        if len(options.study) != 1:
+        if len(tables) != 1:
             raise UserError("--explain needs one study: make_tables.py STUDY --explain ROW:COLUMN")
-        print(explain(tables[0], options.explain))
+        print(visible(explain(tables[0], options.explain)))
     elif options.html:
         store.write_text(options.html, report(tables, records, problems))
         print(f"{options.html} written")
     elif options.format in files.FORMATS:
         print("\n".join(files.FORMATS[options.format](table) for table in tables), end="")
     elif options.check:
-        return check(published, options)
+        return check(published, options) or int(bool(broken))
     else:
         write(tables, published, options)
-    return 0
+    return int(bool(broken))
+
+
+def _left_out(problems: list[str]) -> None:
+    for problem in problems:
+        complain(f"left out: {problem}")
 
 
 def wanted(tables: list[Table], options: argparse.Namespace) -> dict[Path, str]:
     """The files to make: the tables of the studies, and the docs unless only some studies are named."""
-    docs = {} if options.study else files.docs(tables, options.results_dir.parent)
+    unreadable = set(study_names()) - {table.study.name for table in tables}
+    docs = {} if options.study else files.docs(tables, options.results_dir.parent, unreadable)
     return docs if options.docs else files.generated(tables, options.results_dir) | docs
 
 
 def check(tables: list[Table], options: argparse.Namespace) -> int:
     complaints = files.stale(wanted(tables, options))
     if not options.study:
-        complaints += files.orphans(tables, options.results_dir)
+        complaints += files.orphans(study_names(), options.results_dir)
     for complaint in complaints:
-        print(f"stale: {complaint}", file=sys.stderr)
+        complain(f"stale: {complaint}")
     if complaints:
         print("Run `python scripts/make_tables.py` and commit what it makes.", file=sys.stderr)
     return 1 if complaints else 0

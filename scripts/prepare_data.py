@@ -20,7 +20,7 @@ from lra.errors import UserError, key_value
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from rich.console import Console
+    from lra.terminal import Console
 
     options = parser().parse_args(arguments)
     console = Console()
@@ -86,7 +86,11 @@ def bar(console) -> Iterator[Progress]:
     """A progress bar that follows whatever the preparation is doing."""
     from rich import progress as rich
 
-    columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.TaskProgressColumn()]
+    columns = [
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+    ]
     columns += [rich.TimeElapsedColumn(), rich.TimeRemainingColumn()]
     with rich.Progress(*columns, console=console) as shown:
         steps: dict[str, rich.TaskID] = {}

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-
 from lra.cli import explain_errors
 from lra.errors import UserError, choose, key_value
+from lra.terminal import Console, complain, visible
 
 COMMANDS = ("list", "status", "run", "explain")
 
@@ -41,15 +40,19 @@ def main(arguments: list[str]) -> int:
 def list_studies(console: Console) -> int:
     """Name, number of cells and title of every study."""
     from rich.table import Table
+    from rich.text import Text
 
     from lra.studies.schema import load_studies
 
     table = Table("study", "cells", "title", box=None, pad_edge=False)
-    for study in load_studies():
+    studies, problems = load_studies()
+    for study in studies:
         cells = sum(planned.experiment is not None for planned in study.cells())
-        table.add_row(f"[bold]{study.name}[/]", str(cells), study.title)
+        table.add_row(Text(study.name, style="bold"), str(cells), study.title)
     console.print(table)
-    return 0
+    for problem in problems:
+        complain(f"left out: {problem}")
+    return int(bool(problems))
 
 
 def explain_cell(arguments: list[str]) -> int:
@@ -65,7 +68,7 @@ def explain_cell(arguments: list[str]) -> int:
             "`study.py explain` needs a study and a cell: study.py explain s4d-lra s4d-legs:listops"
         )
     records, _ = load_all(ROOT / "results")
-    print(explain(build(load_study(arguments[0]), records), arguments[1]))
+    print(visible(explain(build(load_study(arguments[0]), records), arguments[1])))
     return 0
 
 
@@ -88,7 +91,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
         console.print(overview(planned))
         return 0
     counts = run_all(planned, console, own["launcher"])
-    console.print(", ".join(f"{n} {s}" for s, n in counts.items()), highlight=False)
+    console.print(", ".join(f"{n} {s}" for s, n in counts.items()))
     return 0 if set(tally(planned)) == {"complete"} else 1
 
 

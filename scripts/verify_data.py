@@ -12,9 +12,10 @@ from lra.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from rich.console import Console
     from rich.progress import track
     from rich.table import Table
+
+    from lra.terminal import Console
 
     options = parser().parse_args(arguments)
     console = Console()

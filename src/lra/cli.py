@@ -5,32 +5,46 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 
-TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra is to raise its errors, not to print them
+# Hydra is to raise its errors, not to print them. Processes that this one starts inherit that, and what the user wants.
+TRACEBACKS = os.environ.setdefault("LRA_TRACEBACKS", os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
+os.environ["HYDRA_FULL_ERROR"] = "1"
 
 
 @contextmanager
 def explain_errors() -> Iterator[None]:
-    """Print errors of the user's making as a message and exit with 2. HYDRA_FULL_ERROR=1 shows tracebacks."""
+    """Print errors of the user's making as a message and exit with 2; a signal with 128 and its number.
+
+    HYDRA_FULL_ERROR=1 shows tracebacks.
+    """
     if TRACEBACKS:
         yield
         return
     try:
         yield
+    except (KeyboardInterrupt, Interrupted) as stopped:
+        _complain("Interrupted.")
+        sys.exit(128 + getattr(stopped, "signum", signal.SIGINT))
     except Exception as error:
-        if (message := _message(error)) is None:
+        if (message := explanation(error)) is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        _complain(f"error: {message}")
         sys.exit(2)
 
 
-def _message(error: Exception) -> str | None:
+def _complain(message: str) -> None:
+    from lra.terminal import complain
+
+    complain(message)
+
+
+def explanation(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not of their making."""
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException

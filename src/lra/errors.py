@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what is wrong, the value, what is allowed and what to do."""
+    """Something the user can fix. The message says what is wrong, the value, what is allowed and what to do."""
+
+
+class Interrupted(BaseException):
+    """The process was asked to stop; `signum` says by which signal."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
 
 
 def near(value: str, allowed: Iterable[str]) -> str:

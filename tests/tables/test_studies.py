@@ -39,7 +39,7 @@ def small():
 
 
 def test_all_studies_load():
-    assert {s.name for s in load_studies()} >= PAPER_TABLES
+    assert {s.name for s in load_studies()[0]} >= PAPER_TABLES
 
 
 def test_cells_of_the_s4d_table():
@@ -123,7 +123,7 @@ RECIPES = [
         planned.row.changes | planned.column.changes,
         id=f"{study.name}-{planned.row.key}-{planned.column.key}",
     )
-    for study in load_studies()
+    for study in load_studies()[0]
     for planned in study.cells()
     if planned.experiment in experiments() and (planned.row.changes or planned.column.changes)
 ]
@@ -138,7 +138,7 @@ def test_changes_are_changes_of_the_recipe(experiment, changes):
 
 AXES = [
     pytest.param(p.experiment, axis, id=f"{study.name}-{p.experiment}-{axis['key']}")
-    for study in load_studies()
+    for study in load_studies()[0]
     for axis in yaml.safe_load((STUDIES_DIR / f"{study.name}.yaml").read_text())
     .get("grid", {})
     .get("axes", [])

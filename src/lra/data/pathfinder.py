@@ -23,6 +23,7 @@ from lra.data.storage import Prepared, Writer, files_sha256
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
+from lra.records.store import write_text
 
 NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
 IMAGES = 200_000
@@ -131,7 +132,7 @@ class Pathfinder(PublishedTask):
             for array in arrays.values():
                 array.flush()
             done += len(labels)
-            marker.write_text(str(done))
+            write_text(marker, str(done))
             progress(done, count)
         marker.unlink(missing_ok=True)
         for key in arrays:

@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 from lra.records.schema import Variant
 
 META = "meta.json"
@@ -169,7 +169,7 @@ class Store:
                     f"{shutil.disk_usage(temporary).free / 1e9:.1f} GB are free there: if that is too little, "
                     "free some space or choose another data_dir, and run the command again."
                 ) from error
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Interrupted):
                 keep = resume
                 raise
             finally:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from lra.config import ROOT
 from lra.studies.jobs import Job, progress, seconds_left, state
+from lra.terminal import Console
 
 STYLES = {
     "complete": "green",
@@ -94,7 +95,7 @@ def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
         table.add_row(
             job.cell,
             str(job.seed),
-            f"[{STYLES.get(now, 'dim')}]{now}[/]",
+            Text(now, style=STYLES.get(now, "dim")),
             f"{100 * progress(job):.0f} %" if now != "not run" else "",
             f"{best.value:.4f}" if best else "",
             f"{test.value:.4f}" if test else "",
@@ -136,6 +137,6 @@ def _display(jobs: Sequence[Job], console: Console) -> Iterator:
         if finished is not None:
             now = state(finished)
             where = "" if now == "complete" else f", see {log_path(finished)}"
-            console.print(f"{finished.name}: {now}{where}", highlight=False, soft_wrap=True)
+            console.print(f"{finished.name}: {now}{where}", soft_wrap=True)
 
     yield say

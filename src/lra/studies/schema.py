@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -19,6 +20,7 @@ from lra.records.schema import Variant
 from lra.records.store import describe
 
 STUDIES_DIR = ROOT / "experiments"
+MOST_ROWS = 1000
 PAPER_DATA: tuple[Variant, ...] = ("official", "regenerated")
 
 Protocol = Literal["held_out", "test_as_validation"]
@@ -71,6 +73,12 @@ class Grid(Model):
     family: str
     experiment: str
     axes: list[Axis] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _not_endless(self) -> Self:
+        if (size := prod(len(axis.values) for axis in self.axes)) > MOST_ROWS:
+            raise ValueError(f"the grid has {size:,} rows; at most {MOST_ROWS:,} make a table")
+        return self
 
     def rows(self) -> Iterator[dict[str, Any]]:
         for titles in product(*(axis.values for axis in self.axes)):
@@ -160,7 +168,8 @@ class Study(Model):
                     yield Planned(
                         row,
                         column,
-                        row.experiment and row.experiment.format(column=column.experiment or column.key),
+                        row.experiment
+                        and row.experiment.replace("{column}", column.experiment or column.key),
                         row.changes | column.changes | column.evaluate,
                         self.seeds if column.seeds is None else column.seeds,
                     )
@@ -174,18 +183,23 @@ def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:
     """Read `experiments/<name>.yaml`; raise UserError for an unknown name or a file that is not a study."""
     # Hydra's own reading of scalars, so that `changes` compare equal to a run's.
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     file = studies_dir / f"{choose('The study', name, study_names(studies_dir))}.yaml"
     try:
         content = OmegaConf.to_container(OmegaConf.load(file))
-        return Study.model_validate({"name": name, **content})
+        return Study.model_validate({**content, "name": name})
     except ValidationError as error:
         raise UserError(f"{file}: not a valid study: {describe(error)}") from error
-    except (YAMLError, OmegaConfBaseException, TypeError) as error:
+    except Exception as error:  # whatever the file holds, it is named and harms nothing else
         raise UserError(f"{file}: not a valid study: {error}") from error
 
 
-def load_studies(studies_dir: Path = STUDIES_DIR) -> list[Study]:
-    return [load_study(name, studies_dir) for name in study_names(studies_dir)]
+def load_studies(studies_dir: Path = STUDIES_DIR) -> tuple[list[Study], list[str]]:
+    """All good studies, and a sentence for each file left out."""
+    studies, problems = [], []
+    for name in study_names(studies_dir):
+        try:
+            studies.append(load_study(name, studies_dir))
+        except UserError as error:
+            problems.append(str(error))
+    return studies, problems

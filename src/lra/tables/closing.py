@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lra.errors import UserError
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import STUDIES_DIR, Planned, Study, load_studies
@@ -26,24 +27,42 @@ def closing(
 
     A record that fits no study's cell is compared with chance only.
     """
-    home = find(record, load_studies(studies_dir), reported_dir)
+    studies, problems = load_studies(studies_dir)
+    home = find(record, studies, reported_dir, problems)
     if home is None:
-        return Group(comparison(record, None), Text("No study has a cell for this run.", style="dim"))
+        nothing = Text("No study has a cell for this run.", style="dim")
+        return Group(comparison(record, None), nothing, *_left_out(problems))
     study, planned = home
-    records, problems = store.load_all(results_dir)
+    records, unreadable = store.load_all(results_dir)
+    problems += unreadable
     family = [row for row in study.rows if row.family == planned.row.family]
-    table = build(study.model_copy(update={"rows": family}), records, reported_dir)
-    left_out = [Text(f"left out: {p}", style="yellow") for p in problems]
+    try:
+        table = build(study.model_copy(update={"rows": family}), records, reported_dir)
+    except UserError as error:
+        return Group(comparison(record, None), *_left_out([*problems, str(error)]))
     reported = table.cells[planned.row.key, planned.column.key].reported
-    return Group(comparison(record, reported, planned.column.protocol), terminal(table), *left_out)
+    return Group(comparison(record, reported, planned.column.protocol), terminal(table), *_left_out(problems))
 
 
 def find(
-    record: RunRecord, studies: list[Study], reported_dir: Path = REPORTED_DIR
+    record: RunRecord, studies: list[Study], reported_dir: Path, problems: list[str]
 ) -> tuple[Study, Planned] | None:
-    """The cell a record belongs to; of several studies, the first that has a paper's number for it."""
+    """The cell a record belongs to; of several studies, the first that has a paper's number for it.
+
+    `problems` hears of files of reported numbers that cannot be read.
+    """
     homes = [(study, p) for study in studies for p in study.cells() if belongs(record, p)]
-    return next((h for h in homes if reported_cell(*h, reported_dir)), homes[0] if homes else None)
+    for home in homes:
+        try:
+            if reported_cell(*home, reported_dir):
+                return home
+        except UserError as error:
+            problems.append(str(error))
+    return homes[0] if homes else None
+
+
+def _left_out(problems: list[str]) -> list[Text]:
+    return [Text(f"left out: {problem}", style="yellow") for problem in dict.fromkeys(problems)]
 
 
 def comparison(record: RunRecord, reported: Reported | None, protocol: str | None = None) -> RenderableType:
@@ -56,7 +75,8 @@ def comparison(record: RunRecord, reported: Reported | None, protocol: str | Non
         grid.add_row(Text(label, style="dim"), Text(words))
     changes = ", ".join(f"{k}={v}" for k, v in record.identity.changes.items())
     name = " ".join(p for p in (record.identity.experiment, changes) if p)
-    return Panel(grid, title=f"{name}, seed {record.identity.seed}", title_align="left", expand=False)
+    title = Text(f"{name}, seed {record.identity.seed}")  # a str would be read as markup
+    return Panel(grid, title=title, title_align="left", expand=False)
 
 
 def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from lra.benchmarks import table as benchmark
@@ -29,8 +29,8 @@ def generated(tables: Iterable[Table], results_dir: Path) -> dict[Path, str]:
     }
 
 
-def docs(tables: Iterable[Table], root: Path) -> dict[Path, str]:
-    """README.md and docs/*.md with their blocks made anew; those without blocks are left out.
+def docs(tables: Iterable[Table], root: Path, unreadable: Collection[str] = ()) -> dict[Path, str]:
+    """README.md and docs/*.md with their blocks made anew, but for `unreadable` studies; those without are left out.
 
     `<!-- table:STUDY -->` … `<!-- /table -->` holds the study's table, `<!-- benchmark:FILE -->` … the measurements
     of a file of results/benchmarks, `breakdown` its parts of a step. Raises UserError when a block names nothing.
@@ -40,6 +40,8 @@ def docs(tables: Iterable[Table], root: Path) -> dict[Path, str]:
 
     def fill(match: re.Match) -> str:
         what, name = f"The {match['kind']} of a block in the docs", match["name"]
+        if match["kind"] == "table" and name in unreadable:
+            return match[0]
         if match["kind"] == "table":
             body = markdown(by_name[choose(what, name, by_name)], heading=False)
         else:
@@ -69,8 +71,8 @@ def stale(files: dict[Path, str]) -> list[str]:
     ]
 
 
-def orphans(tables: Iterable[Table], results_dir: Path) -> list[str]:
-    """A sentence for each table file that no study makes."""
-    names = {table.study.name for table in tables}
+def orphans(names: Iterable[str], results_dir: Path) -> list[str]:
+    """A sentence for each table file that none of the named studies makes."""
+    names = set(names)
     files = (f for suffix in FORMATS for f in (results_dir / "tables").glob(f"*.{suffix}"))
     return [f"{file}: no study makes it" for file in sorted(files) if file.stem not in names]

@@ -152,8 +152,8 @@ def load_reported(name: str, reported_dir: Path = REPORTED_DIR) -> ReportedFile:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))
     except ValidationError as error:
         raise UserError(f"{file}: {describe(error)}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: not valid YAML: {error}") from error
+    except Exception as error:  # whatever the file holds, it is named and harms nothing else
+        raise UserError(f"{file}: cannot be read: {error}") from error
 
 
 def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_DIR) -> Reported | None:

@@ -24,7 +24,7 @@ from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
 from lra.training.compiled import compile_real
-from lra.training.memory import MadeUp
+from lra.training.memory import MadeUp, is_out_of_memory
 from lra.training.module import SequenceModule
 
 SUBSET_SEED = 0  # a budget's samples are the same for every seed
@@ -75,10 +75,21 @@ def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
     return Classifier(spec, target(model)(kernel_factory, **sizes), model["pooling"])
 
 
+def check(config: Config) -> Task:
+    """The task. Raises UserError for what can be refused before any data are prepared, such as an impossible model."""
+    task = make_task(config)
+    try:
+        make_model(task.spec, config.model, config.kernel)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"The model does not fit into memory: {error}. Make it smaller.") from None
+    return task
+
+
 def assemble(config: Config, progress: Progress) -> Assembled:
     """Prepare the data, build the model, seed everything. Planning takes the data as they are and prepares none."""
-    task = make_task(config)
-    make_model(task.spec, config.model, config.kernel)  # refuse what cannot be, before any data is prepared
+    task = check(config)
     pl.seed_everything(config.seed, verbose=False)
     store = task.store(config.data_dir)
     made_up = config.plan and store.open() is None

@@ -12,10 +12,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBar, RichProgressBarTheme
-from rich.console import Console
 from torch import Tensor
 
 from lra.config import Expected
+from lra.terminal import Console
 
 WARM_UP_STEPS = 5  # not timed: first steps allocate, plan FFTs and compile
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
@@ -170,7 +170,6 @@ class PlainProgress(Callback):
         self.console.print(
             f"step {trainer.global_step}/{total}  {rate:.2f} steps/s  {_clock(left)} left  "
             f"loss {outputs['loss'].item():.3f}",
-            highlight=False,
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
@@ -179,7 +178,6 @@ class PlainProgress(Callback):
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
             f"train loss {metrics['train/loss_epoch'].item():.3f}  "
             f"val {self.metric} {metrics[f'val/{self.metric}'].item():.4f}",
-            highlight=False,
         )
 
 

@@ -17,9 +17,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lra.data.storage import file_sha256
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 from lra.training.callbacks import Diverged, Divergence
-from lra.training.processes import Interrupted, Stop
+from lra.training.processes import Stop
 
 NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.ckpt")
 
@@ -109,7 +109,8 @@ class Keeper(Checkpoint):
         if path is None or not is_whole(path):
             raise UserError(
                 f"The best checkpoint (step {self.best['step'] if self.best else 'none'}) is missing from "
-                f"{self.folder} or damaged, so the run cannot be tested. Run it again with force=true."
+                f"{self.folder} or damaged, so the run cannot be tested. If there is no copy of it, the run must be "
+                f"trained anew: force=true does, and discards its other checkpoints ({len(saved(self.folder))})."
             )
         return path
 

@@ -62,7 +62,8 @@ def find(run: str, overrides: Sequence[str] = ()) -> Finished:
     if checkpoint is None or file_sha256(checkpoint) != record.selection.checkpoint_sha256:
         raise UserError(
             f"The best checkpoint of run {record.run_id} (step {record.metrics.best_val.step}) is not in {folder}, or "
-            "is another than the record names. Give output_dir=… if it lies elsewhere, or run again with force=true."
+            "is another than the record names. Give output_dir=… if it lies elsewhere; force=true trains the run anew, "
+            "and discards the checkpoints it has."
         )
     return Finished(record, config, rate, checkpoint)
 

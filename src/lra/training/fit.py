@@ -10,18 +10,18 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import pytorch_lightning as pl
-from rich.console import Console
 
 from lra.config import Config
 from lra.data.storage import file_sha256
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
+from lra.terminal import Console, complain
 from lra.training.assemble import Assembled, loggers, make_trainer
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
 from lra.training.checkpoint import Keeper, newest
 from lra.training.memory import AutoBatch, is_out_of_memory
-from lra.training.processes import Interrupted, Stop, is_main, requeue
+from lra.training.processes import Stop, is_main
 from lra.training.report import short
 
 
@@ -75,20 +75,20 @@ class Training:
             with _sentences(self.record, self.trainer, self.assembled.plan.batch_size):
                 self._fit()
                 self._test()
-        except Interrupted as interrupted:
-            self._say_interrupted(interrupted.signum)
-            sys.exit(128 + interrupted.signum if is_main() else 0)
+        except Interrupted:
+            self.record.status = "interrupted"
+            self.record.status_reason = f"stopped at step {self.trainer.global_step}"
+            raise
         finally:
-            if "wandb" in sys.modules:  # or the next run of a sweep would be merged into this one
-                sys.modules["wandb"].finish()
             write(self.record, self.config.results_dir)
+            self._leave_wandb()
         return self.record
 
     def note(self, sentence: str) -> None:
         """Say something about the run's health, once, and keep it in the record."""
         if sentence not in self.record.health:
             self.record.health.append(sentence)
-            self.console.print(f"[yellow]{sentence}[/]", highlight=False)
+            self.console.print(sentence, style="yellow")
 
     def save(self, trainer: pl.Trainer) -> None:
         """Bring the record up to date with the checkpoint just written."""
@@ -124,6 +124,7 @@ class Training:
         record.selection.checkpoint_sha256 = file_sha256(best)
         record.selection.n_test_evaluations = 1
         self._measure()
+        self.stop.deferred = True  # the result is there: a signal now comes too late to take it away
         record.finished_utc = capture.now()
         record.status = "complete"
 
@@ -138,12 +139,14 @@ class Training:
         self.record.budget.done_steps = self.trainer.global_step
         self.record.budget.done_epochs = self.trainer.global_step / self.assembled.plan.steps_per_epoch
 
-    def _say_interrupted(self, signum: int) -> None:
-        record = self.record
-        record.status, record.status_reason = "interrupted", f"stopped at step {self.trainer.global_step}"
-        queued = is_main() and signum != 2 and requeue()
-        then = "SLURM will go on with it" if queued else "The same command goes on from the last checkpoint"
-        self.console.print(f"Interrupted. {then}.")
+    def _leave_wandb(self) -> None:
+        """End its run, or the next one of a sweep would be merged into this one; a failure is no failure of ours."""
+        if "wandb" not in sys.modules:
+            return
+        try:
+            sys.modules["wandb"].finish()
+        except Exception as error:
+            complain(f"W&B did not finish: {error}")
 
 
 @contextmanager
@@ -164,7 +167,7 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
             f"The run diverged: {error}. Lower the learning rate or lengthen the warm-up; the record says failed. "
             "The same command goes on from the last good checkpoint."
         ) from None
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             failed(f"{type(error).__name__}: {error}")
             raise
@@ -176,8 +179,8 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
     except UnpicklingError as error:
         failed("the checkpoint is not plain data")
         raise UserError(
-            f"A checkpoint holds more than plain data and was not loaded, because that could run foreign code. "
-            f"Delete it, or run again with force=true. ({str(error).splitlines()[0]})"
+            f"The checkpoint {trainer.ckpt_path} holds more than plain data and was not loaded, because that could run "
+            f"foreign code. Delete it: the same command then resumes from the one before it. ({str(error).splitlines()[0]})"
         ) from None
     except Exception as error:
         failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

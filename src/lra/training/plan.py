@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 
 import torch
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from lra.config import Config
 from lra.data.spec import SPLITS
 from lra.records import capture
+from lra.terminal import Console
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device, parts_that_fit
 from lra.training.optim import make_optimizer
@@ -72,7 +73,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         "time", f"{hours:.3g} hours for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " ")
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
-    console.print(Panel(grid, title="[bold]plan[/]", title_align="left", expand=False))
+    console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

@@ -15,7 +15,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lra.config import Trainer
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
@@ -59,14 +59,6 @@ def process_group() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class Interrupted(BaseException):
-    """The run was asked to stop; `signum` says by which signal."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
-        self.signum = signum
 
 
 class Stop:

@@ -7,22 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from lra.config import ROOT
 from lra.data.spec import SPLITS
 from lra.data.task import Progress as Report
 from lra.records.schema import RunRecord
+from lra.terminal import Console
 
 
 @contextmanager
 def preparation(console: Console, seconds: float = 10.0) -> Iterator[Report]:
     """A Report that draws a bar on a terminal and prints a line every few seconds elsewhere."""
     if console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console, transient=True) as bars:
             tasks: dict[str, int] = {}
 
@@ -39,7 +45,7 @@ def preparation(console: Console, seconds: float = 10.0) -> Iterator[Report]:
         nonlocal last
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
-            console.print(f"{what}: {100 * done / total:.0f} %", highlight=False)
+            console.print(f"{what}: {100 * done / total:.0f} %")
 
     yield line
 
@@ -73,7 +79,8 @@ def card(record: RunRecord, run_dir: str) -> Panel:
     device = f"{compute.cpu}, {compute.n_threads} {cores}" if compute.device == "cpu" else compute.device
     grid.add_row("device", f"{device}, {compute.precision}")
     grid.add_row("folder", run_dir)
-    title = f"[bold]{identity.experiment}[/]  seed {identity.seed}  run {record.run_id}"
+    rest = f"  seed {identity.seed}  run {record.run_id}"
+    title = Text.assemble((identity.experiment, "bold"), rest)  # a str would be read as markup
     return Panel(grid, title=title, title_align="left", expand=False)
 
 

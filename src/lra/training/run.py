@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -14,15 +16,15 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from rich.console import Console
 
 from lra import cpu
 from lra.config import Config
-from lra.errors import UserError
+from lra.errors import Interrupted, UserError
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.tables.closing import closing
-from lra.training.processes import Stop, check_launch, is_main, process_group
+from lra.terminal import Console, complain
+from lra.training.processes import Stop, check_launch, is_main, process_group, requeue
 from lra.training.report import card, preparation, short
 
 
@@ -31,24 +33,24 @@ def run(
 ) -> RunRecord | None:
     """Train, select on validation, test once, write the record, print the comparison; return the record.
 
-    An identical command finds the finished record and shows it, or goes on from the last checkpoint. Raises
-    UserError for what the user can mend; the record then says `failed` and why. Where several processes train
-    together each of them calls this, and the first alone writes and speaks.
+    An identical command finds the finished record and shows it, or resumes from the last checkpoint. Raises
+    UserError for what the user can fix; the record then says `failed` and why. A signal ends the process with its
+    exit code. Where several processes train together each of them calls this, and the first alone writes and speaks.
     """
     config = Config.parse(composed)
     check_launch(config.trainer)
     console = Console(quiet=not is_main())
     name = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}"
-    run_id = config.run_id()
-    run_dir = config.output_dir / name / run_id
-    record_path = config.results_dir / "runs" / name / f"{run_id}.json"
-    afresh = config.plan or config.force or not record_path.exists()
-    previous = None if afresh else store.load(record_path)
+    run_dir = config.output_dir / name / config.run_id()
+    record_path = config.results_dir / "runs" / name / f"{config.run_id()}.json"
+    previous = None if config.plan or config.force else _previous(record_path, run_dir)
     if previous is not None and previous.status == "complete":
         console.print(
-            f"This run is finished ({short(record_path)}); force=true runs it again.", soft_wrap=True
+            f"This run is finished ({short(record_path)}). force=true trains it again from the start, and discards its "
+            "checkpoints.",
+            soft_wrap=True,
         )
-        console.print(closing(previous, config.results_dir))
+        _compare(previous, config, console)
         return previous
 
     # These import Lightning, which takes longer than a wrong option or a finished run should wait for its answer.
@@ -67,18 +69,60 @@ def run(
         return None
     stop = Stop()
     with _exclusive(run_dir), process_group(), stop.caught():
-        if config.force and is_main():
-            for part in ("checkpoints", "logs"):
-                shutil.rmtree(run_dir / part, ignore_errors=True)
-        with preparation(console) as progress:
-            assembled = assemble(config, progress)
-        record = opening(config, assembled, name, experiment, overrides, run_dir, previous)
-        write(record, config.results_dir)
-        console.print(card(record, short(run_dir)))
-        record = Training(config, assembled, record, run_dir, console, stop).run()
-    console.print(closing(record, config.results_dir))
-    console.print(f"record: {short(record_path)}", soft_wrap=True, highlight=False)
+        try:
+            _clean(record_path)
+            with preparation(console) as progress:
+                assembled = assemble(config, progress)
+            record = opening(config, assembled, name, experiment, overrides, run_dir, previous)
+            write(record, config.results_dir)
+            if config.force and is_main():
+                _discard(run_dir, console)
+            console.print(card(record, short(run_dir)))
+            record = Training(config, assembled, record, run_dir, console, stop).run()
+        except Interrupted as interrupted:
+            queued = is_main() and interrupted.signum != signal.SIGINT and requeue()
+            then = "SLURM will start it again" if queued else "The same command resumes from what is saved"
+            console.print(f"Interrupted. {then}.")
+            sys.exit(128 + interrupted.signum if is_main() else 0)
+        _compare(record, config, console)
+    console.print(f"record: {short(record_path)}", soft_wrap=True)
     return record
+
+
+def _previous(record_path: Path, run_dir: Path) -> RunRecord | None:
+    """The record that an earlier start of the same run left. Raises UserError for a damaged one."""
+    if not record_path.exists():
+        return None
+    try:
+        return store.load(record_path)
+    except UserError as error:
+        raise UserError(
+            f"{error}. Delete {record_path}: the same command then resumes from the checkpoints in "
+            f"{run_dir / 'checkpoints'}, which stay, and writes the record anew."
+        ) from None
+
+
+def _clean(record_path: Path) -> None:
+    """Remove what writers of this record that were killed left behind; only one process runs it at a time."""
+    if is_main():
+        for path in record_path.parent.glob(f".{record_path.stem}*"):
+            path.unlink(missing_ok=True)
+
+
+def _discard(run_dir: Path, console: Console) -> None:
+    """Forget the run's earlier starts, and say so."""
+    if checkpoints := [*run_dir.glob("checkpoints/*")]:
+        console.print(f"force=true: {len(checkpoints)} checkpoints of earlier starts are discarded.")
+    for part in ("checkpoints", "logs"):
+        shutil.rmtree(run_dir / part, ignore_errors=True)
+
+
+def _compare(record: RunRecord, config: Config, console: Console) -> None:
+    """Show the run beside the paper's number. The record is complete: whatever happens here fails no run."""
+    try:
+        console.print(closing(record, config.results_dir))
+    except Exception as error:
+        complain(f"The record is complete, but it cannot be compared with the paper's: {error}")
 
 
 def _exclusive(run_dir: Path) -> Any:
@@ -99,4 +143,5 @@ def _settle() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     os.environ.setdefault("WANDB_SILENT", "true")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
