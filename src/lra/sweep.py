@@ -99,7 +99,7 @@ def check(config: DictConfig) -> None:
             except UserError as error:
                 problems[key] = str(error)
         if problem := problems[key]:
-            refused.append(f"#{number} {' '.join(overrides)}: {problem}")
+            refused.append(f"#{number} {_own(overrides, jobs)}: {problem}")
     if refused and len(refused) == len(jobs):
         raise UserError("\n".join(dict.fromkeys(p for p in problems.values() if p)))
     if refused:
@@ -137,13 +137,17 @@ def _list_failures() -> bool:
         return False
     files = sorted((Sweep.folder / NOTES).glob("*.json"), key=lambda file: int(file.stem))
     notes = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    jobs = [note["overrides"] for note in notes.values()]
     failed = {number: note for number, note in notes.items() if note["error"] is not None}
     if failed:
-        lines = [
-            f"#{number} {' '.join(note['overrides'])}: {note['error']}" for number, note in failed.items()
-        ]
+        lines = [f"#{n} {_own(note['overrides'], jobs)}: {note['error']}" for n, note in failed.items()]
         _say("\n".join([f"{len(failed)} of {len(notes)} runs failed:", *lines]))
     return bool(failed)
+
+
+def _own(overrides: list[str], jobs: list[list[str]]) -> str:
+    """The overrides that not all jobs share."""
+    return " ".join(text for text in overrides if not all(text in job for job in jobs)) or " ".join(overrides)
 
 
 def _say(message: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lra.config import ROOT
+from lra.records import store
 
 
 def train(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -93,11 +94,22 @@ def test_smoke_run_twice(smoke):
     assert re.search(r"ours +([\d.]+)", second.stdout).group(1) == score
 
 
-def test_sweep(smoke):
-    result = train("-m", *smoke, "kernel.init=inv,lin")
-    assert result.returncode == 0, result.stderr
-    records = list(Path(smoke[-1].partition("=")[2]).rglob("*.json"))
-    assert len(records) == 2
+def test_sweep_outlives_a_job_that_fails(smoke):
+    result = train("-m", *smoke, "kernel.init=inv,nosuch,lin")
+    assert result.returncode == 1, result.stderr
+    checked, failed = result.stderr.split("error: ")
+    assert checked.startswith("1 of 3 jobs cannot run; the others do:\n#1 kernel.init=nosuch: ")
+    assert "1 of 3 runs failed:\n#1 kernel.init=nosuch: " in failed
+    records = [store.load(path) for path in Path(smoke[-1].partition("=")[2]).rglob("*.json")]
+    assert sorted(record.config["kernel"]["init"] for record in records) == ["inv", "lin"]
+    assert {record.status for record in records} == {"complete"}
+
+
+def test_sweep_without_a_job_that_can_run_says_so_once(smoke):
+    result = train("-m", *smoke, "kernel.init=nosuch", "seed=0,1")
+    assert result.returncode == 2
+    assert result.stderr.count("nosuch") == 1
+    assert result.stderr.startswith("error: ")
 
 
 @pytest.mark.slow

@@ -29,18 +29,23 @@ exec "$@"
 COMMANDS = {"sbatch": SBATCH, "srun": SRUN, "sacct": "#!/bin/sh\n", "scancel": "#!/bin/sh\n"}
 
 
-def sweep(folder: Path, *arguments: str) -> list[int]:
-    """Seeds of the records that a sweep over three seeds leaves."""
+def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A sweep of short runs on the toy task."""
     for name, script in COMMANDS.items():
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
     command = [sys.executable, "train.py", "-m", "task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL]
-    command += ["trainer.epochs=1", "seed=0,1,2", *folders(folder), *arguments]
+    command += ["trainer.epochs=1", *folders(folder), *arguments]
     environment = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
     environment["PATH"] = f"{folder}:{os.environ['PATH']}"
-    result = subprocess.run(
+    return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False
     )
+
+
+def sweep(folder: Path, *arguments: str) -> list[int]:
+    """Seeds of the records that a sweep over three seeds leaves."""
+    result = start(folder, "seed=0,1,2", *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     records, problems = store.load_all(folder / "results")
     assert problems == []
@@ -48,21 +53,19 @@ def sweep(folder: Path, *arguments: str) -> list[int]:
     return sorted(record.identity.seed for record in records)
 
 
-needs_submitit = pytest.mark.skipif(
-    importlib.util.find_spec("hydra_plugins") is None
-    or importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is None,
-    reason="submitit's launcher is not installed: pip install -e '.[slurm]'",
-)
+def needs(plugin: str) -> pytest.MarkDecorator:
+    there = importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(f"hydra_plugins.{plugin}")
+    return pytest.mark.skipif(not there, reason=f"{plugin.replace('_', '-')} is not installed")
 
 
 @pytest.mark.slow
-@needs_submitit
+@needs("hydra_submitit_launcher")
 def test_submitit_on_this_machine(tmp_path):
     assert sweep(tmp_path, "hydra/launcher=submitit_local") == [0, 1, 2]
 
 
 @pytest.mark.slow
-@needs_submitit
+@needs("hydra_submitit_launcher")
 def test_slurm_array(tmp_path):
     assert sweep(tmp_path, "hydra/launcher=slurm", "hydra.launcher.partition=gpu") == [0, 1, 2]
     asked = (tmp_path / "asked").read_text()
@@ -71,8 +74,32 @@ def test_slurm_array(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'"
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["hydra/launcher=submitit_local"], marks=needs("hydra_submitit_launcher")),
+        pytest.param(["hydra/launcher=joblib"], marks=needs("hydra_joblib_launcher")),
+        pytest.param(
+            ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=needs("hydra_ray_launcher")
+        ),
+        pytest.param(
+            ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_jobs=1"],
+            marks=needs("hydra_optuna_sweeper"),
+        ),
+    ],
+    ids=lambda arguments: arguments[0],
 )
+def test_a_failed_job_ends_no_other(tmp_path, arguments):
+    result = start(tmp_path, "optimizer.lr=0.01,1e30,0.02", *arguments)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    listed = result.stderr[result.stderr.index("1 of 3 runs failed:") :]
+    assert "optimizer.lr=1e+30: The run diverged" in listed
+    records, _ = store.load_all(tmp_path / "results")
+    assert sorted(record.status for record in records) == ["complete", "complete", "failed"]
+
+
+@pytest.mark.slow
+@needs("hydra_ray_launcher")
 def test_ray_cluster(tmp_path):
     assert sweep(tmp_path, "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2") == [0, 1, 2]

@@ -180,7 +180,8 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
         failed("the checkpoint is not plain data")
         raise UserError(
             f"The checkpoint {trainer.ckpt_path} holds more than plain data and was not loaded, because that could run "
-            f"foreign code. Delete it: the same command then resumes from the one before it. ({str(error).splitlines()[0]})"
+            "foreign code. Delete it: the same command then resumes from the one before it. "
+            f"({str(error).splitlines()[0]})"
         ) from None
     except Exception as error:
         failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

@@ -143,5 +143,7 @@ def _settle() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     os.environ.setdefault("WANDB_SILENT", "true")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
+    warnings.filterwarnings(
+        "ignore", ".*`srun` command is available.*"
+    )  # a run on a cluster's login node is one
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
