@@ -1,26 +1,8 @@
 """Test a finished run again: python scripts/evaluate.py RUN [task.rate=2 ...]"""
 
-from __future__ import annotations
+import sys
 
-import argparse
-
-from lra.cli import explain_errors
-
-
-def main() -> None:
-    p = argparse.ArgumentParser(description="Test a finished run again, and write a record of it.")
-    p.add_argument("run", help="its id, or the path of its record")
-    p.add_argument("overrides", nargs="*", help="e.g. task.rate=2 (SC35 at 8 kHz), trainer.accelerator=cpu")
-    options = p.parse_args()
-    with explain_errors():
-        from lra.training.evaluate import evaluate
-
-        evaluation, path = evaluate(options.run, options.overrides)
-        error = evaluation.test.standard_error
-        spread = "" if error is None else f" (standard error {error:.4f})"
-        print(f"test {evaluation.metric} {evaluation.test.value:.4f}{spread}, {evaluation.test.n} samples")
-        print(f"record: {path}")
-
+from lra.commands import run
 
 if __name__ == "__main__":
-    main()
+    run("evaluate", sys.argv[1:])

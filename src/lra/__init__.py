@@ -18,7 +18,7 @@ for _name, _value in _DEFAULTS.items():
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Any:
-    """A trained model from a file of `scripts/export.py`, ready for inference: `lra.weights.load`."""
+    """A trained model from a file of `lra export`, ready for inference: `lra.weights.load`."""
     from lra import weights
 
     return weights.load(path, device)

@@ -60,7 +60,8 @@ def explanation(error: Exception) -> str | None:
 
 def _missing(error: Exception) -> str:
     """A config that does not exist, e.g. `experiment/lra/listops-s4x`."""
-    from lra.config import CONFIG_DIR, experiments
+    from lra.config import experiments
+    from lra.paths import CONFIG_DIR
 
     wanted = str(getattr(error, "missing_cfg_file", "") or "")
     group, _, name = wanted.partition("/")
@@ -73,7 +74,7 @@ def _missing(error: Exception) -> str:
         return str(error)
     close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
     if close:
-        return f"There is no {group} {name!r}. Did you mean {' or '.join(close)}? All: python train.py --help"
+        return f"There is no {group} {name!r}. Did you mean {' or '.join(close)}? All: lra train --help"
     return f"There is no {group} {name!r}.\nAvailable: {', '.join(available)}"
 
 
@@ -92,5 +93,5 @@ def _override(text: str) -> str:
     composed = compose(chosen[-1:])
     groups = ["experiment", *composed]
     close = difflib.get_close_matches(key, [*flat(composed), *groups], n=3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else " See `python train.py --help`."
+    hint = f" Did you mean {' or '.join(close)}?" if close else " See `lra train --help`."
     return f"There is no option {key!r}.{hint}"

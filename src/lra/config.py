@@ -22,10 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from lra import history
 from lra.bounds import Seed
 from lra.errors import UserError, near
+from lra.paths import CONFIG_DIR, workspace
 from lra.records.schema import BudgetKind, Source
-
-ROOT = Path(__file__).resolve().parents[2]
-CONFIG_DIR = ROOT / "configs"
 
 # Keys that do not change what is computed: not part of a run's identity.
 NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "plan", "source", "expected")
@@ -169,7 +167,8 @@ class Config(Strict):
             raise UserError(_not_valid(_problems(error, composed))) from None
         check_targets({name: getattr(config, name) for name in ("task", "kernel", "model")})
         paths = {
-            key: ROOT / getattr(config, key).expanduser() for key in ("data_dir", "output_dir", "results_dir")
+            key: workspace() / getattr(config, key).expanduser()
+            for key in ("data_dir", "output_dir", "results_dir")
         }
         return config.model_copy(update=paths)
 
@@ -192,7 +191,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    running = GlobalHydra.instance()  # a run of train.py is inside Hydra already
+    running = GlobalHydra.instance()  # a run is inside Hydra already
     outer, running.hydra = running.hydra, None
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):

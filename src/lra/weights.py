@@ -53,7 +53,7 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Classifier:
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} was not written by scripts/export.py, or is damaged: {error}") from error
+        raise UserError(f"{path} was not written by `lra export`, or is damaged: {error}") from error
     model = make_model(TaskSpec(**recipe["spec"]), recipe["model"], recipe["kernel"])
     model.load_state_dict(state)
     model.recipe = recipe

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lra.config import CONFIG_DIR, Config, compose, experiments
+from lra.config import Config, compose, experiments
 from lra.data.spec import Batch, TaskSpec
+from lra.paths import CONFIG_DIR
 from lra.training.assemble import make_model, make_task
 from lra.training.module import SequenceModule
 from lra.training.optim import make_optimizer

@@ -1,36 +1,20 @@
-"""prepare_data.py, verify_data.py, the benchmark and the stand-ins of every task."""
+"""`lra data`, `lra verify`, the benchmark and the stand-ins of every task."""
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from lra.benchmarks import data as benchmark
-from lra.config import ROOT
+from lra.commands.data import main as prepare
+from lra.commands.verify import main as verify
 from lra.data import pathfinder
 from lra.data.catalog import make_task, ready, task_names
 from lra.data.storage import META
 from lra.data.verify import findings
-
-
-def script(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def prepare() -> ModuleType:
-    return script("prepare_data")
-
-
-@pytest.fixture(scope="module")
-def verify() -> ModuleType:
-    return script("verify_data")
+from lra.errors import UserError
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -63,10 +47,8 @@ def test_every_task_has_a_stand_in_by_name(
     assert again.meta == prepared.meta
 
 
-def test_without_a_task_it_shows_what_is_missing(
-    prepare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    assert prepare.main(["--data-dir", str(tmp_path)]) == 0
+def test_without_a_task_it_shows_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert prepare(["--data-dir", str(tmp_path)]) == 0
     output = capsys.readouterr().out
     for name in task_names():
         assert name[:8] in output
@@ -74,12 +56,10 @@ def test_without_a_task_it_shows_what_is_missing(
     assert not list(tmp_path.iterdir())
 
 
-def test_several_tasks_and_the_official_layout(
-    prepare: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_several_tasks_and_the_official_layout(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     data, official = tmp_path / "data", tmp_path / "official"
     arguments = ["listops", "pathfinder", "--source", "standin", "--workers", "1"]
-    assert prepare.main([*arguments, "--data-dir", str(data), "--official", str(official)]) == 0
+    assert prepare([*arguments, "--data-dir", str(data), "--official", str(official)]) == 0
     output = capsys.readouterr().out
     assert "listops: standin" in output
     assert "standin" in output.split("MB")[1]
@@ -88,39 +68,35 @@ def test_several_tasks_and_the_official_layout(
     assert len(ready(data, make_task("listops"))) == 1
 
 
-def test_options_reach_the_task(prepare: ModuleType, tmp_path: Path) -> None:
+def test_options_reach_the_task(tmp_path: Path) -> None:
     arguments = ["text", "--source", "standin", "--data-dir", str(tmp_path)]
-    assert prepare.main([*arguments, "--set", "max_length=100", "protocol=held_out"]) == 0
+    assert prepare([*arguments, "--set", "max_length=100", "protocol=held_out"]) == 0
     (one,) = ready(tmp_path, make_task("text"))
     assert one.meta.parameters["max_length"] == 100
     assert one.meta.counts == {"train": 360, "val": 40, "test": 100}
 
 
 def test_one_failure_does_not_stop_the_others(
-    prepare: ModuleType, tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture
+    tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture
 ) -> None:
     path = str(tmp_path / "empty")
     Path(path).mkdir()
-    assert prepare.main(["image", "text", "--root", path, "--data-dir", str(tmp_path / "data")]) == 2
+    assert prepare(["image", "text", "--root", path, "--data-dir", str(tmp_path / "data")]) == 2
     errors = capsys.readouterr().err
     assert "image: error: CIFAR-10 not found" in errors
     assert "text: error: The IMDB reviews not found" in errors
 
 
-@pytest.mark.parametrize("name", ["prepare", "verify"])
-def test_an_unknown_task_is_one_line(
-    name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture
-) -> None:
-    assert request.getfixturevalue(name).main(["pathy"]) == 2
-    assert "Did you mean 'pathx'" in capsys.readouterr().err
+@pytest.mark.parametrize("main", [prepare, verify])
+def test_an_unknown_task_is_one_line(main: Callable[[list[str]], int]) -> None:
+    with pytest.raises(UserError, match="Did you mean 'pathx'"):
+        main(["pathy"])
 
 
-def test_verification_draws_samples_and_finds_damage(
-    verify: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_verification_draws_samples_and_finds_damage(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     names = ["image", "scifar", "listops", "retrieval", "sc10-mfcc", "bidmc-hr"]
     folders = {name: make_task(name, source="standin").prepare(tmp_path).folder for name in names}
-    assert verify.main([*names, "text", "--data-dir", str(tmp_path)]) == 0
+    assert verify([*names, "text", "--data-dir", str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert "nothing prepared" in output
     assert "no sample in two" in output
@@ -131,7 +107,7 @@ def test_verification_draws_samples_and_finds_damage(
     path = folders["image"] / "test_x.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     (folders["listops"] / META).write_text("{}")
-    assert verify.main([*names, "--data-dir", str(tmp_path)]) == 1
+    assert verify([*names, "--data-dir", str(tmp_path)]) == 1
     output = capsys.readouterr().out
     assert "wrong" in output
     assert "damaged" in output

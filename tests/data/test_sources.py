@@ -104,7 +104,7 @@ def test_without_a_network_every_download_fails_at_once_with_everything_needed(
     assert "http" in message  # where it is
     assert any(fact in message for fact in ("sha256", "no published hash", "bytes"))  # how to know it
     assert f"put it at {raw}/" in message  # where it belongs
-    assert "python scripts/prepare_data.py" in message  # how to go on
+    assert "lra data" in message  # how to go on
     assert not [path for path in tmp_path.rglob("*") if path.name not in ("raw",) and path.suffix == ".npy"]
 
 

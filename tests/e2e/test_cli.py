@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from lra.config import ROOT
+from lra.paths import CHECKOUT
 from lra.records import store
 
 
 def train(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "train.py", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, **options
+        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=240, check=False, **options
     )
 
 
@@ -46,7 +46,7 @@ def loaded(script: str) -> list[str]:
     large = {"torch", "numba", "wandb", "datasets", "pytorch_lightning"}
     code = f"import sys\n{script}\nprint('LARGE', *sorted({large} & set(sys.modules)))"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     return result.stdout.splitlines()[-1].split()[1:]
 
@@ -118,7 +118,7 @@ def test_interrupted_run_goes_on(smoke, tmp_path):
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "train.py", *longer],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

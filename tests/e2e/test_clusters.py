@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toy import CONF, SMALL, folders
 
-from lra.config import ROOT
+from lra.paths import CHECKOUT
 from lra.records import store
 
 SBATCH = """#!/bin/sh
@@ -36,10 +36,14 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (folder / name).chmod(0o755)
     command = [sys.executable, "train.py", "-m", "task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL]
     command += ["trainer.epochs=1", *folders(folder), *arguments]
-    environment = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    environment = {
+        "PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests",
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+    }
     environment["PATH"] = f"{folder}:{os.environ['PATH']}"
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=250, check=False
     )
 
 

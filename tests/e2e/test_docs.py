@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lra.config import ROOT
+from lra.paths import CHECKOUT
 
 COPIED = (
     "configs",
@@ -28,7 +28,7 @@ COPIED = (
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     for name in COPIED:
-        source = ROOT / name
+        source = CHECKOUT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "runs"))
         else:
@@ -38,7 +38,7 @@ def copy(tmp_path: Path) -> Path:
 
 def follow(guide: str, folder: Path, extra: dict[str, list[str]]) -> list[str]:
     """Write the guide's files, run its commands; `extra` arguments go to commands that begin with its keys."""
-    text = (ROOT / "docs" / guide).read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / guide).read_text(encoding="utf-8")
     files = re.findall(r"^`([^`\n]+\.(?:py|yaml))`(?:(?!```).)*```\w+\n(.*?)```", text, re.M | re.S)
     for name, content in files:
         (folder / name).write_text(content, encoding="utf-8")

@@ -12,16 +12,21 @@ import pytest
 import torch
 from toy import CONF, SMALL, folders
 
-from lra.config import ROOT, compose
+from lra.config import compose
 from lra.data.datasets import BatchSampler
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.training.checkpoint import saved
 from lra.training.run import run
 
 UNEVEN = ["budget=reduced", "budget.val_samples=31", "budget.test_samples=47"]
-ENVIRONMENT = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+ENVIRONMENT = {
+    "PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests",
+    "OMP_NUM_THREADS": "1",
+    "PATH": "/usr/bin:/bin",
+}
 
 
 def overrides(folder: Path, *more: str) -> list[str]:
@@ -34,7 +39,7 @@ def command(folder: Path, *more: str, launcher: tuple[str, ...] = ()) -> list[st
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(arguments, cwd=ROOT, env=ENVIRONMENT, **pipes)
+    return subprocess.Popen(arguments, cwd=CHECKOUT, env=ENVIRONMENT, **pipes)
 
 
 def finish(arguments: list[str]) -> str:

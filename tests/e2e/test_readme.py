@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from lra.config import ROOT, Config, compose, experiments
+from lra.config import Config, compose, experiments
+from lra.paths import CHECKOUT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 LINES = [
     line.partition("  #")[0].strip()
     for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
@@ -34,7 +35,7 @@ def test_training_commands_compose(command):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_make_targets_exist(target):
-    subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["make", "-n", target], cwd=CHECKOUT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("command", SCRIPTS)
@@ -46,7 +47,7 @@ def test_scripts_run(command):
         arguments = ["--help"]
     done = subprocess.run(
         [sys.executable, script, *arguments],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         timeout=200,
@@ -59,7 +60,7 @@ def test_scripts_run(command):
 def test_linked_files_and_mapped_folders_exist():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
     mapped = re.findall(r"^(\S+/|\S+\.py) ", README, flags=re.MULTILINE)
-    missing = [path for path in [*links, *mapped] if not (ROOT / path).exists()]
+    missing = [path for path in [*links, *mapped] if not (CHECKOUT / path).exists()]
     assert links
     assert mapped
     assert missing == []

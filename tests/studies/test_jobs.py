@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lra.config import ROOT, Config, compose
+from lra.config import Config, compose
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 from lra.studies import run as run_module
 from lra.studies.jobs import jobs, seconds_left, state
 from lra.studies.run import run_all, sweep
@@ -51,10 +52,10 @@ def test_unknown_cell_gets_near_matches():
 
 
 def fake_training(folder: Path) -> str:
-    """A train.py that writes the record that the job expects, or fails for seed 1."""
+    """A training script that writes the record that the job expects, or fails for seed 1."""
     code = f"""
 import sys
-sys.path[:0] = [{str(ROOT / "tests")!r}]
+sys.path[:0] = [{str(CHECKOUT / "tests")!r}]
 from lra.config import Config, compose
 from lra.records import store
 from factory import make_record
@@ -65,11 +66,11 @@ record = make_record(experiment="lra/listops-s4d", seed=config.seed)
 store.write(record.model_copy(update={{"run_id": config.run_id()}}), config.results_dir)
 """
     (folder / "train.py").write_text(code)
-    return str(folder)
+    return str(folder / "train.py")
 
 
 def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "ROOT", Path(fake_training(tmp_path)))
+    monkeypatch.setattr(run_module, "TRAIN", [fake_training(tmp_path)])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
     planned = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0, 1, 2], extra=extra)
@@ -112,7 +113,7 @@ def test_unreadable_records_are_said_to_be(tmp_path):
 def test_mistakes_in_study_commands(arguments, message):
     result = subprocess.run(
         [sys.executable, "scripts/study.py", *arguments],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

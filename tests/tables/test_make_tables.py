@@ -1,21 +1,14 @@
 """The command line: writing, staleness, README blocks, grouping, errors."""
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 from factory import make_record
 
+from lra import commands
+from lra.commands.tables import main
 from lra.records import store
 from lra.studies.schema import study_names
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_tables.py"
-
-
-@pytest.fixture(scope="module")
-def main():
-    return runpy.run_path(str(SCRIPT))["main"]
 
 
 @pytest.fixture
@@ -26,13 +19,14 @@ def results(tmp_path):
 
 
 @pytest.fixture
-def run(main, results, capsys):
+def run(results, capsys):
     """Run the command; returns its exit status, output and error output."""
 
     def call(*arguments):
-        code = main([*arguments, "--results-dir", str(results)])
+        with pytest.raises(SystemExit) as ended:
+            commands.run("tables", [*arguments, "--results-dir", str(results)])
         out, err = capsys.readouterr()
-        return code, out, err
+        return ended.value.code, out, err
 
     return call
 
@@ -47,7 +41,7 @@ def test_files_are_written_and_then_current(run, results):
     assert run("--check") == (0, "", "")
 
 
-def test_files_are_written_though_the_pipe_is_closed(main, results, monkeypatch):
+def test_files_are_written_though_the_pipe_is_closed(results, monkeypatch):
     def closed(*_):
         raise BrokenPipeError
 
@@ -151,7 +145,7 @@ def test_explain(run):
     code, out, _ = run("s4d-lra", "--explain", "s4d-legs:listops")
     assert code == 0
     assert make_record(value=0.6).run_id in out
-    assert "python train.py experiment=lra/listops-s4d" in out
+    assert "lra train experiment=lra/listops-s4d" in out
 
 
 def test_bad_records_are_named(run, results):

@@ -11,9 +11,9 @@ import torch
 from toy import Waves, folders
 
 import lra
-from lra.config import ROOT
 from lra.data.datasets import strided
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 from lra.records import store
 from lra.records.schema import EvaluationRecord
 from lra.training.checkpoint import saved
@@ -94,11 +94,13 @@ def test_export_and_load(toy, tmp_path):
 @pytest.mark.slow
 def test_scripts(toy, tmp_path):
     record = run(toy)
-    environment = {"PYTHONPATH": f"{ROOT}/src:{ROOT}/tests", "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests", "OMP_NUM_THREADS": "1"}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *arguments, *folders(tmp_path)]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+        )
 
     said = call("scripts/evaluate.py", record.run_id, "trainer.accelerator=cpu")
     assert f"test accuracy {record.metrics.test.value:.4f}" in said.stdout, said.stderr

@@ -7,7 +7,8 @@ import pytest
 import torch
 from toy import Toy
 
-from lra.config import CONFIG_DIR, compose
+from lra.config import compose
+from lra.paths import CONFIG_DIR
 from lra.training.assemble import make_model
 from lra.training.run import run
 

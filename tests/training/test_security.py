@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import lra  # noqa: F401 (switches telemetry off)
-from lra.config import ROOT
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 from lra.records.capture import anonymous
 from lra.training.checkpoint import saved
 from lra.training.run import run
 
-SOURCES = [ROOT / "train.py", *(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
+SOURCES = [CHECKOUT / "train.py", *(CHECKOUT / "src").rglob("*.py"), *(CHECKOUT / "scripts").rglob("*.py")]
 
 
 def calls(path: Path):
@@ -25,7 +25,7 @@ def calls(path: Path):
             yield ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}, node
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(CHECKOUT)))
 def test_no_call_runs_foreign_code(path):
     for name, keywords, node in calls(path):
         where = f"{path}:{node.lineno}"
@@ -79,7 +79,7 @@ def test_records_name_nobody(toy, tmp_path, monkeypatch):
 def test_anonymous_leaves_other_words_alone(monkeypatch):
     monkeypatch.setenv("LOGNAME", "legs")
     monkeypatch.setenv("HOME", "/home/legs")
-    given = {"init": "legs", "path": ["/home/legs/data", "/home/legsx", f"{ROOT}/data"], "n": 3}
+    given = {"init": "legs", "path": ["/home/legs/data", "/home/legsx", f"{CHECKOUT}/data"], "n": 3}
     assert anonymous(given) == {"init": "legs", "path": ["~/data", "/home/legsx", "./data"], "n": 3}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from lra.config import ROOT
 from lra.data.catalog import make_task, ready, task_names
 from lra.data.datasets import BatchSampler, Loader
 
@@ -16,7 +15,7 @@ BATCH_SIZE = 64
 SECONDS = 3.0
 
 
-def run(data_dir: Path = ROOT / "data") -> list[dict[str, Any]]:
+def run(data_dir: Path) -> list[dict[str, Any]]:
     """A row for every task of which something is prepared (its largest set): shuffled training batches."""
     rows = []
     for name in task_names():

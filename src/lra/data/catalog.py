@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lra.config import CONFIG_DIR, check_targets, factory
+from lra.config import check_targets, factory
 from lra.data.storage import META, Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
+from lra.paths import CONFIG_DIR
 
 
 def task_names() -> list[str]:

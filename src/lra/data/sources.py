@@ -54,7 +54,7 @@ class Remote:
         return UserError(
             f"{self.what} is not in {raw}, and the download failed: {reason}.\n"
             f"By hand: get {self.file}\n  from {self.url},\n  put it at {raw / self.place}\n"
-            f"  and go on with: python scripts/prepare_data.py {self.task} --root {raw}"
+            f"  and go on with: lra data {self.task} --root {raw}"
         )
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from lra.config import ROOT
 from lra.errors import UserError
+from lra.paths import CHECKOUT, workspace
 from lra.records.schema import Code
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
@@ -50,7 +50,7 @@ def anonymous(value: Any) -> Any:
         return [anonymous(item) for item in value]
     if not isinstance(value, str):
         return value
-    for folder, shown in ((ROOT, "."), (Path.home(), "~")):
+    for folder, shown in ((workspace(), "."), (Path.home(), "~")):
         value = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", shown, value)
     for name, shown in ((_user(), "<user>"), (platform.node(), "<host>")):
         if name:
@@ -111,8 +111,10 @@ def _uncommitted() -> bytes:
 
 
 def git(*arguments: str) -> bytes:
-    """Output of a git command in the project; empty without git or a repository."""
+    """Output of a git command in the checkout; empty without git or a repository."""
+    if CHECKOUT is None:
+        return b""
     try:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout
+        return subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, check=False).stdout
     except FileNotFoundError:
         return b""

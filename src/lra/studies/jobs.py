@@ -19,7 +19,7 @@ from lra.studies.schema import Study
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a study: the cell it belongs to, its arguments for train.py, and its record's place."""
+    """One run of a study: the cell it belongs to, its arguments for `lra train`, and its record's place."""
 
     cell: str  # "row:column"
     experiment: str

@@ -14,10 +14,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lra.config import ROOT
+from lra.paths import workspace
 from lra.studies.jobs import Job, progress, seconds_left, state
 from lra.terminal import Console
 
+TRAIN = ("-m", "lra", "train")
 STYLES = {
     "complete": "green",
     "failed": "red",
@@ -44,7 +45,7 @@ def run_all(jobs: Sequence[Job], console: Console, launcher: str | None = None) 
 
 
 def sweep(cell: Sequence[Job], launcher: str) -> tuple[str, ...]:
-    """Arguments of train.py that hand the runs of one cell to a launcher."""
+    """Arguments of `lra train` that hand the runs of one cell to a launcher."""
     seeds = ",".join(str(job.seed) for job in cell)
     shared = [a for a in cell[0].arguments if not a.startswith("seed=")]
     return ("-m", f"hydra/launcher={launcher}", *shared, f"seed={seeds}")
@@ -104,13 +105,13 @@ def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
 
 
 def _start(job: Job, arguments: Sequence[str]) -> subprocess.Popen:
-    """train.py in a process of its own; what it says goes to the job's file. No shell sees the arguments."""
+    """`lra train` in a process of its own; what it says goes to the job's file. No shell sees the arguments."""
     path = log_path(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab") as log:
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *arguments],
-            cwd=ROOT,
+            [sys.executable, *TRAIN, *arguments],
+            cwd=workspace(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -14,12 +14,11 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lra.config import ROOT
 from lra.errors import UserError, choose
+from lra.paths import STUDIES_DIR
 from lra.records.schema import Variant
 from lra.records.store import describe
 
-STUDIES_DIR = ROOT / "experiments"
 MOST_ROWS = 1000
 PAPER_DATA: tuple[Variant, ...] = ("official", "regenerated")
 

@@ -22,7 +22,7 @@ def explain(table: Table, where: str) -> str:
     difference = text.difference(cell.comparison, column.metric)
     lines += [
         f"ours      {'  '.join(p for p in (text.ours(cell), difference) if p)}",
-        f"run       {' '.join(p for p in (f'python train.py experiment={experiment}', changes) if p)}",
+        f"run       {' '.join(p for p in (f'lra train experiment={experiment}', changes) if p)}",
         f"seeds     {', '.join(map(str, seeds))} planned",
     ]
     for group in ("complete", "partial", "failed", "apart"):

@@ -16,12 +16,10 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lra.config import ROOT
 from lra.errors import UserError, choose
+from lra.paths import REPORTED_DIR
 from lra.records.store import describe
 from lra.studies.schema import Average, Planned, Study
-
-REPORTED_DIR = ROOT / "results" / "reported"
 
 Evidence = Literal["read", "second_hand", "unverified"]
 _PRINTED = re.compile(r"(?P<mean>\d+(\.\d+)?)( \((?P<std>\d+(\.\d+)?)\))?")

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from lra.config import Config
 from lra.data.storage import file_sha256
 from lra.errors import Interrupted, UserError
+from lra.paths import short
 from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
 from lra.terminal import Console, complain
@@ -22,7 +23,6 @@ from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, 
 from lra.training.checkpoint import Keeper, newest
 from lra.training.memory import AutoBatch, is_out_of_memory
 from lra.training.processes import Stop, is_main
-from lra.training.report import short
 
 
 class Training:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from lra.config import ROOT
 from lra.data.spec import SPLITS
 from lra.data.task import Progress as Report
 from lra.records.schema import RunRecord
@@ -82,8 +80,3 @@ def card(record: RunRecord, run_dir: str) -> Panel:
     rest = f"  seed {identity.seed}  run {record.run_id}"
     title = Text.assemble((identity.experiment, "bold"), rest)  # a str would be read as markup
     return Panel(grid, title=title, title_align="left", expand=False)
-
-
-def short(path: Path) -> str:
-    """The path within the repository, or the whole if it is elsewhere."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

@@ -20,12 +20,13 @@ from filelock import FileLock, Timeout
 from lra import cpu
 from lra.config import Config
 from lra.errors import Interrupted, UserError
+from lra.paths import short
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.tables.closing import closing
 from lra.terminal import Console, complain
 from lra.training.processes import Stop, check_launch, is_main, process_group, requeue
-from lra.training.report import card, preparation, short
+from lra.training.report import card, preparation
 
 
 def run(

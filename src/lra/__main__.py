@@ -1,0 +1,3 @@
+from lra.commands import main
+
+main()

@@ -1,0 +1,41 @@
+"""The command `lra`. In a checkout train.py and scripts/ start the same commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module, metadata
+from typing import NoReturn
+
+from lra.cli import explain_errors
+from lra.errors import choose
+
+COMMANDS = {
+    "train": "train a recipe, or a sweep of it",
+    "data": "get or make the data of tasks",
+    "verify": "check prepared data and draw samples",
+    "study": "run and follow the studies that make the tables",
+    "tables": "make tables from the records, beside the papers' numbers",
+    "evaluate": "test a finished run again",
+    "export": "write the weights of a finished run to a file",
+    "figures": "draw the figures of the theory and of learned kernels",
+    "benchmark": "measure speed and memory",
+}
+
+
+def main() -> None:
+    """`lra COMMAND …`"""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print("usage: lra COMMAND [--help] …\n")
+        print(*(f"  {command:11}{what}" for command, what in COMMANDS.items()), sep="\n")
+    elif name == "--version":
+        print(f"lra {metadata.version('lra')}")
+    else:
+        run(name, arguments)
+
+
+def run(name: str, arguments: list[str]) -> NoReturn:
+    """Carry out one command and end with its exit status."""
+    with explain_errors():
+        choose("The command", name, COMMANDS)
+        sys.exit(import_module(f"lra.commands.{name}").main(arguments))

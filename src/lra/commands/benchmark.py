@@ -1,0 +1,106 @@
+"""Measure speed and memory against the naive twins; write results/benchmarks/<what>-<device>.json and a table.
+
+    lra benchmark kernels              # Vandermonde, matrix powers, long convolution
+    lra benchmark step                 # whole training steps: the CPU floor's shapes and the recipes'
+    lra benchmark data                 # batches a second of what is prepared
+
+Ratios hold between figures of one run on one machine, which should be quiet. Naive twins have PyTorch's own settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from lra.paths import workspace
+from lra.terminal import Console
+
+CPU_TOKENS = 16384  # positions in a batch of a recipe's step on a CPU
+RECIPES = [f"lra/{task}-s4d" for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")]
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="lra benchmark", description="Measure speed and memory against the naive twins."
+    )
+    p.add_argument("what", choices=["kernels", "step", "data"])
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
+    p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
+    p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
+    p.add_argument("--repeats", type=int, default=5, help="the least of so many is kept (default 5)")
+    p.add_argument("--floor-only", action="store_true", help="step: leave the recipes out")
+    p.add_argument("--output", type=Path, default=workspace() / "results" / "benchmarks")
+    return p
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    from lra import cpu
+
+    cpu.tune()
+    rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
+    from lra.benchmarks.table import breakdown, document
+    from lra.records.store import write_text
+    from lra.tables.render import terminal_document
+
+    path = options.output / f"{options.what}-{options.device}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(options.device), "rows": rows}
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    shown = [document(path.stem, content), *([breakdown(content)] if options.what == "step" else [])]
+    Console().print(*map(terminal_document, shown), sep="\n")
+    print(f"{path} written")
+    return 0
+
+
+def kernels(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lra.benchmarks.kernels import CASES, compare
+
+    cases = [(make, length) for make in CASES for length in options.lengths]
+    sizes = options.features, options.state_size, options.repeats
+    return [compare(*case, *sizes) for case in track(cases, "kernels")]
+
+
+def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
+    import torch
+
+    from lra.benchmarks.step import compare, floor_setting, recipe_setting
+
+    device = torch.device(options.device)
+    settings = [floor_setting(kernel, length) for kernel in ("s4d", "s4") for length in options.lengths]
+    if not options.floor_only:
+        settings += [
+            recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
+        ]
+    return [compare(setting, options.repeats, device) for setting in track(settings, "steps")]
+
+
+def data(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from lra.benchmarks.data import run
+
+    return run(workspace() / "data")
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    import platform
+
+    import torch
+
+    from lra import cpu
+    from lra.records import capture
+
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "cpu": cpu.model_name(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "git_rev": capture.git("rev-parse", "HEAD").decode().strip(),
+        "date": capture.now(),
+    }

@@ -1,0 +1,128 @@
+"""Get or make the data of tasks: lra data pathx   (without a task: show what is ready)
+
+Files of your own, official folders, parquet or npz: lra data image --root FILE_OR_FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lra.data.catalog import make_task, ready, task_names
+from lra.data.spec import SPLITS
+from lra.data.task import Progress
+from lra.errors import UserError, key_value
+from lra.paths import workspace
+
+
+def main(arguments: list[str]) -> int:
+    from lra.terminal import Console
+
+    options = parser().parse_args(arguments)
+    console = Console()
+    names = chosen(options.task)
+    failed = False
+    for name in names:
+        try:
+            prepare(name, options, console)
+        except UserError as error:
+            failed = True
+            print(f"{name}: error: {error}", file=sys.stderr)
+    console.print(summary(options.data_dir, names))
+    return 2 if failed else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="lra data", description=__doc__.split("\n")[0])
+    p.add_argument("task", nargs="*", help=f"one or more of: {', '.join(task_names())}; or all")
+    p.add_argument("--source", help="generate | download | files | standin (default: see configs/task/)")
+    p.add_argument("--root", type=Path, help="folder or file with raw data (default: <data-dir>/raw)")
+    p.add_argument("--workers", type=int, help="threads for decoding and generating (default: all cores)")
+    p.add_argument("--data-dir", type=Path, default=workspace() / "data", help="where prepared data go")
+    p.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="other options of the task")
+    p.add_argument("--official", type=Path, metavar="FOLDER", help="also write the official file layout")
+    return p
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The tasks asked for. Raises UserError for unknown ones."""
+    if names == ["all"]:
+        return task_names()
+    for name in names:
+        make_task(name)
+    return names
+
+
+def prepare(name: str, options: argparse.Namespace, console) -> None:
+    """Prepare one task and say how long it took."""
+    import yaml
+
+    pairs = dict(key_value(item, "max_length=2048") for item in options.set)
+    settings = {key: yaml.safe_load(value) for key, value in pairs.items()}
+    for key, value in (("source", options.source), ("path", options.root)):
+        if value is not None:
+            settings[key] = str(value)
+    task = make_task(name, **settings)
+    if options.workers is not None:
+        task.workers = options.workers
+    start = time.perf_counter()
+    with bar(console) as progress:
+        prepared = task.prepare(options.data_dir, progress)
+        if options.official is not None:
+            task.write_official(prepared, options.official, progress)
+    console.print(f"{name}: {prepared.meta.variant}, {time.perf_counter() - start:.1f} s, {prepared.folder}")
+
+
+@contextmanager
+def bar(console) -> Iterator[Progress]:
+    """A progress bar that follows whatever the preparation is doing."""
+    from rich import progress as rich
+
+    columns = [
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        rich.TaskProgressColumn(),
+    ]
+    columns += [rich.TimeElapsedColumn(), rich.TimeRemainingColumn()]
+    with rich.Progress(*columns, console=console) as shown:
+        steps: dict[str, rich.TaskID] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in steps:
+                steps[what] = shown.add_task(what, total=total)
+            shown.update(steps[what], completed=done, total=total)
+
+        yield progress
+
+
+def summary(data_dir: Path, names: list[str]):
+    """What is ready, its size, and how to get what is missing."""
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("task", "ready"):
+        table.add_column(column, no_wrap=True)
+    for column in (*SPLITS, "MB"):
+        table.add_column(column, no_wrap=True, justify="right")
+    hints = []
+    for name in names or task_names():
+        task = make_task(name)
+        sets = ready(data_dir, task)
+        for one in sets:
+            if one.meta is None:
+                table.add_row(name, "damaged")
+                hints.append(f"{name} is damaged: delete {one.folder} and prepare it again")
+                continue
+            counts = [f"{one.meta.counts[split]:,}" for split in SPLITS]
+            table.add_row(
+                name, f"{one.meta.variant} {one.folder.name[:8]}", *counts, f"{one.bytes / 1e6:,.0f}"
+            )
+        if not sets:
+            table.add_row(name, "no", *(f"({task.spec.splits[split]:,})" for split in SPLITS))
+            hints.append(f"lra data {name}: {task.needs}")
+    return Group(table, *hints)

@@ -1,0 +1,44 @@
+"""Train one recipe, or a sweep: the command line is Hydra's."""
+
+from __future__ import annotations
+
+import sys
+
+from lra.cli import explain_errors
+from lra.paths import CONFIG_DIR
+
+
+def main(arguments: list[str]) -> None:
+    """Compose the configuration from configs/ and run it."""
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    from lra import sweep
+
+    command = sys.argv[1:]
+    entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
+    sys.argv[1:] = arguments  # Hydra reads them there
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")
+    def train(cfg: DictConfig) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+
+        chosen, record = HydraConfig.get(), None
+        sweeping = chosen.mode.name == "MULTIRUN"
+        sys.argv[1:] = command
+        if sweeping:
+            # A run starts further processes with its own command, not the sweep's.
+            searchpath = [a for a in arguments if a.startswith("hydra.searchpath=")]
+            sys.argv[1:] = [*entered, *chosen.overrides.task, *searchpath]
+        with sweep.job(chosen) if sweeping else explain_errors():
+            from lra.training.run import run
+
+            record = run(
+                OmegaConf.to_container(cfg, resolve=True),
+                experiment=chosen.runtime.choices.get("experiment"),
+                overrides=list(chosen.overrides.task),
+            )
+        return record.metrics.best_val.value if record and record.metrics.best_val else None
+
+    with sweep.reported():
+        train()
