@@ -1,29 +1,29 @@
 """The typed form of a composed configuration, and everything that is derived from it.
 
 Hydra composes YAML; the models below check it: every field is known, typed and within bounds. Nodes with a
-`_target_` (task, kernel, model) are checked against the signature of the class they name, so that a new kernel
-needs no edit here.
+`_target_` (task, kernel, mixer, model) are checked against the signature of the class they name (`lra.nodes`), so
+that a new kernel or mixer needs no edit here.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from functools import cache, partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra import history
 from lra.bounds import Seed
-from lra.errors import UserError, near
+from lra.errors import UserError
+from lra.nodes import check_nodes, not_valid
 from lra.paths import CONFIG_DIR, workspace
 from lra.records.schema import BudgetKind, Source
+
+NODES = ("task", "kernel", "mixer", "model")
 
 # Keys that do not change what is computed: not part of a run's identity.
 NEUTRAL = ("logger", "data_dir", "output_dir", "results_dir", "force", "plan", "source", "expected")
@@ -143,7 +143,8 @@ class Config(Strict):
 
     seed: Seed
     task: dict[str, Any]
-    kernel: dict[str, Any]  # empty for models without one
+    kernel: dict[str, Any]  # empty for models and mixers without one
+    mixer: dict[str, Any]
     model: dict[str, Any]
     optimizer: Optimizer
     scheduler: Scheduler = Field(discriminator="name")
@@ -164,8 +165,8 @@ class Config(Strict):
         try:
             config = cls.model_validate(composed)
         except ValidationError as error:
-            raise UserError(_not_valid(_problems(error, composed))) from None
-        check_targets({name: getattr(config, name) for name in ("task", "kernel", "model")})
+            raise UserError(not_valid(_problems(error, composed))) from None
+        check_nodes({name: getattr(config, name) for name in NODES})
         paths = {
             key: workspace() / getattr(config, key).expanduser()
             for key in ("data_dir", "output_dir", "results_dir")
@@ -231,74 +232,6 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves
-
-
-def target(node: Mapping[str, Any]) -> type:
-    """The class that a node's `_target_` names. Raises UserError if there is none."""
-    from hydra.utils import get_class
-
-    try:
-        return get_class(node["_target_"])
-    except KeyError:
-        raise UserError(
-            f"A task, kernel or model needs a _target_, but this has none: {dict(node)}."
-        ) from None
-    except (ImportError, ValueError) as error:
-        raise UserError(f"_target_: {node['_target_']} cannot be imported: {error}") from error
-
-
-def options(node: Mapping[str, Any]) -> dict[str, Any]:
-    """A node's options, without Hydra's own keys."""
-    return {key: value for key, value in node.items() if not key.startswith("_")}
-
-
-def factory(node: Mapping[str, Any]) -> partial:
-    """The class of a node with its options bound; call it with what remains."""
-    return partial(target(node), **options(node))
-
-
-def check_targets(nodes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
-    if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:
-        raise UserError(_not_valid(problems))
-
-
-def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
-    types = _option_types(target(node))
-    allowed = [*types, "pooling"] if name == "model" else list(types)  # pooling belongs to the head
-    for key, value in options(node).items():
-        if key not in allowed:
-            yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
-        elif key in types:
-            try:
-                types[key].validate_python(value)
-            except ValidationError as error:
-                found = [(_inside(value, problem["loc"]), problem) for problem in error.errors()]
-                path, problem = max(found, key=lambda one: len(one[0]))  # of a union the deepest says most
-                yield f"{'.'.join([name, key, *path])}: {problem['msg']} (given: {problem['input']!r})"
-
-
-def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
-    """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
-    path = []
-    for part in location:
-        if isinstance(value, (dict, list)):
-            with suppress(KeyError, IndexError, TypeError):
-                value = value[part]
-                path.append(str(part))
-    return path
-
-
-@cache
-def _option_types(kind: type) -> dict[str, TypeAdapter]:
-    """The keyword-only options of a class and what their annotations allow."""
-    hints = get_type_hints(kind.__init__, include_extras=True)
-    keywords = (p for p in inspect.signature(kind).parameters.values() if p.kind is p.KEYWORD_ONLY)
-    return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in keywords}
-
-
-def _not_valid(problems: Iterable[str]) -> str:
-    return "The configuration is not valid:\n" + "\n".join(f"  {line}" for line in problems)
 
 
 def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[str]:

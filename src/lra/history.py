@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lra.nodes import CONVOLUTION
+
+FIRST_NODES = {"mixer": CONVOLUTION}
 # For a node with a `_target_`, by target; for others under "".
 FIRST: dict[str, dict[str, dict[str, Any]]] = {
     "optimizer": {"": {"decay_norms_and_biases": False}},
@@ -17,19 +20,19 @@ FIRST: dict[str, dict[str, dict[str, Any]]] = {
         "lra.kernels.s4d.S4D": {"init_version": "v4"},
         "lra.kernels.dss.DSS": {"gradient": "exact"},
     },
+    "model": {"lra.models.backbone.SSMBackbone": {"mlp": None}},
 }
 
 
 def shortened(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without the options that have their first value."""
-    return _map(
-        config, lambda node, first: {k: v for k, v in node.items() if k not in first or v != first[k]}
-    )
+    kept = {name: node for name, node in config.items() if node != FIRST_NODES.get(name)}
+    return _map(kept, lambda node, first: {k: v for k, v in node.items() if k not in first or v != first[k]})
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as a record holds it, with the options that it lacks at their first value."""
-    return _map(config, lambda node, first: first | node)
+    return _map(FIRST_NODES | config, lambda node, first: first | node)
 
 
 def _map(config: Mapping[str, Any], change) -> dict[str, Any]:

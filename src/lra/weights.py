@@ -12,8 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from lra import history
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
+from lra.models.build import make_model
 from lra.models.classifier import Classifier
 
 KEY = "lra"  # of the recipe in the file's metadata
@@ -44,17 +46,15 @@ def load(path: str | os.PathLike, device: str = "cpu") -> Classifier:
     `model(x, lengths)` takes tokens (B, L) int64 or features (B, L, d) float32 and the lengths (B,), and gives
     (B, classes) logits or (B, 1) values. Raises UserError if the file is not such a file.
     """
-    from lra.training.assemble import make_model
-
     try:
         with safe_open(path, framework="pt", device=device) as file:
-            recipe = json.loads((file.metadata() or {})[KEY])
+            recipe = history.completed(json.loads((file.metadata() or {})[KEY]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} was not written by `lra export`, or is damaged: {error}") from error
-    model = make_model(TaskSpec(**recipe["spec"]), recipe["model"], recipe["kernel"])
+    model = make_model(TaskSpec(**recipe["spec"]), recipe["model"], recipe["kernel"], recipe["mixer"])
     model.load_state_dict(state)
     model.recipe = recipe
     return model.to(device).eval()

@@ -6,8 +6,9 @@ import torch
 
 from lra.config import Config, compose, experiments
 from lra.data.spec import Batch, TaskSpec
+from lra.models.build import make_model
 from lra.paths import CONFIG_DIR
-from lra.training.assemble import make_model, make_task
+from lra.training.assemble import make_task
 from lra.training.module import SequenceModule
 from lra.training.optim import make_optimizer
 
@@ -46,7 +47,7 @@ def test_takes_one_step(name):
     torch.manual_seed(0)
     config = Config.parse(compose([f"experiment={name}"]))
     spec = make_task(config).spec
-    model = make_model(spec, config.model | SMALL, config.kernel)
+    model = make_model(spec, config.model | SMALL, config.kernel, config.mixer)
     module = SequenceModule(model, config.optimizer, config.scheduler)
     batch = batch_for(spec)
     optimizer = make_optimizer(model, config.optimizer)
@@ -65,7 +66,7 @@ def test_every_kernel_fits_the_recipe(kernel):
     config = Config.parse(compose([f"kernel={kernel}"]))
     spec = make_task(config).spec
     batch = batch_for(spec)
-    outputs = make_model(spec, config.model | SMALL, config.kernel)(batch.x, batch.lengths)
+    outputs = make_model(spec, config.model | SMALL, config.kernel, config.mixer)(batch.x, batch.lengths)
     assert outputs.shape == (2, spec.outputs)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lra.config import Config, compose, experiments, factory, options, target
+from lra.config import Config, compose, experiments
 from lra.kernels.base import Rule
 from lra.kernels.s4_original import S4Original
-from lra.training.assemble import make_model, make_task
+from lra.models.build import make_model
+from lra.nodes import factory, options, target
+from lra.training.assemble import make_task
 
 PAPERS = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("papers.yaml")))
 
@@ -110,7 +112,7 @@ def test_first_s4_shares_one_system():
 @pytest.mark.parametrize("name", PAPERS["parameters"])
 def test_published_parameter_counts(name):
     config = Config.parse(compose([f"experiment={name}"]))
-    model = make_model(make_task(config).spec, config.model, config.kernel)
+    model = make_model(make_task(config).spec, config.model, config.kernel, config.mixer)
     assert round(sum(p.numel() for p in model.parameters()) / 1000) == PAPERS["parameters"][name]
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lra.config import factory, target
 from lra.errors import UserError
 from lra.kernels.base import Kernel, Rule
+from lra.nodes import factory, target
 from lra.ops.long_conv import long_conv
 
 KERNELS = Path(__file__).parents[2] / "configs" / "kernel"

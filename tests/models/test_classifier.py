@@ -12,7 +12,8 @@ from lra.errors import UserError
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
-from lra.models.backbone import SSMBackbone
+from lra.mixers.convolution import Convolution
+from lra.models.backbone import Backbone
 from lra.models.classifier import Classifier
 
 SPLITS = {"train": 1, "val": 1, "test": 1}
@@ -29,10 +30,16 @@ OPTIONS = {
 }
 
 
+def convolution(kernel):
+    return partial(Convolution, kernel=kernel)
+
+
 def make(pooling: str = "mean", *, kind: str = "tokens", paired: bool = False, **changes) -> Classifier:
     torch.manual_seed(0)
     spec = TaskSpec("toy", kind, 7, 64, 3, SPLITS, paired=paired)
-    model = Classifier(spec, SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | changes)), pooling).double()
+    model = Classifier(
+        spec, Backbone(convolution(partial(S4D, state_size=8)), **(OPTIONS | changes)), pooling
+    ).double()
     for module in model.modules():  # batch norms that are not the identity
         if isinstance(module, torch.nn.BatchNorm1d):
             torch.nn.init.normal_(module.running_mean)
@@ -108,22 +115,24 @@ def test_every_parameter_gets_a_gradient():
 @pytest.mark.parametrize("tied", [True, False])
 def test_dropout_keeps_the_mean_and_is_off_in_evaluation(tied):
     torch.manual_seed(0)
-    backbone = SSMBackbone(partial(S4D, state_size=8), **(OPTIONS | {"dropout": 0.25, "tie_dropout": tied}))
-    dropout, x = backbone.blocks[0].layer.dropout, torch.ones(400, 3, 10)
+    backbone = Backbone(
+        convolution(partial(S4D, state_size=8)), **(OPTIONS | {"dropout": 0.25, "tie_dropout": tied})
+    )
+    dropout, x = backbone.blocks[0].mixing.dropout, torch.ones(400, 3, 10)
     factor = dropout.factor(x, 6)
     assert factor.shape == (400, 6, 1 if tied else 10)
     assert factor.unique().tolist() == [0, pytest.approx(4 / 3)]
     assert abs(factor.mean() - 1) < 0.1
-    assert backbone.eval().blocks[0].layer.dropout.factor(x, 6) is None
+    assert backbone.eval().blocks[0].mixing.dropout.factor(x, 6) is None
 
 
 def test_unknown_options_are_refused():
-    with pytest.raises(UserError, match="mixing is 'gul'; allowed: glu, linear"):
+    with pytest.raises(UserError, match="mixing is 'gul'; allowed: glu, linear, none"):
         make(mixing="gul")
     with pytest.raises(UserError, match="pooling"):
         make("max")
     with pytest.raises(UserError, match="needs a kernel"):
-        SSMBackbone(None, **OPTIONS)
+        Backbone(convolution(None), **OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +149,7 @@ def test_every_family_streams(kernel, length, dtype, tolerance):
     torch.manual_seed(0)
     spec = TaskSpec("toy", "tokens", 7, 64, 3, SPLITS)
     options = OPTIONS | {"bidirectional": False, "mask_padding": False, "mixing": "linear"}
-    model = Classifier(spec, SSMBackbone(kernel, **options), "mean").to(dtype).eval()
+    model = Classifier(spec, Backbone(convolution(kernel), **options), "mean").to(dtype).eval()
     x = torch.randint(0, 7, (2, 17))
     with torch.no_grad():
         carried = model.start(2, length=length)
@@ -152,6 +161,6 @@ def test_every_family_streams(kernel, length, dtype, tolerance):
 def test_a_softmax_does_not_stream_without_a_length():
     torch.manual_seed(0)
     options = OPTIONS | {"bidirectional": False, "mask_padding": False}
-    backbone = SSMBackbone(partial(DSS, state_size=4, version="softmax"), **options)
+    backbone = Backbone(convolution(partial(DSS, state_size=4, version="softmax")), **options)
     with pytest.raises(UserError, match="length"):
         backbone.start(1)

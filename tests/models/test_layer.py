@@ -10,7 +10,8 @@ import torch
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
-from lra.models.layer import SSMLayer
+from lra.mixers.convolution import Convolution
+from lra.models.mixing import Dropout, make_mixing
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 S4D_NAMES = {"log_dt": "inv_dt", "A_real": "A_real", "A_imag": "A_imag", "B": "B", "C": "C"}
@@ -26,7 +27,19 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
     return float((ours.detach().reshape(expected.shape) - expected).norm() / expected.norm())
 
 
-def check(layer: SSMLayer, case: dict[str, torch.Tensor], names: dict[str, str]) -> None:
+class Layer(torch.nn.Module):
+    """Mixer and channel mixing without norm and residual, which is the published layer."""
+
+    def __init__(self, features, kernel, *, mixing="glu", channels=1, bidirectional=False):
+        super().__init__()
+        self.mixer = Convolution(features, kernel, channels, bidirectional)
+        self.mixing = make_mixing(mixing, self.mixer.outputs, features, Dropout(0.0, tied=True))
+
+    def forward(self, u, rate=1.0):
+        return self.mixing(self.mixer(u, None, rate))
+
+
+def check(layer: Layer, case: dict[str, torch.Tensor], names: dict[str, str]) -> None:
     """Fill the layer with the stored parameters; compare output and every gradient. `names`: ours -> theirs."""
     layer.double()
     parameters = dict(layer.named_parameters())
@@ -47,11 +60,11 @@ def check(layer: SSMLayer, case: dict[str, torch.Tensor], names: dict[str, str])
 
 def s4_names(kernel: dict[str, str]) -> dict[str, str]:
     layer = {
-        "D": "param.layer.D",
-        "mix.weight": "param.output_linear.0.weight",
-        "mix.bias": "param.output_linear.0.bias",
+        "mixer.D": "param.layer.D",
+        "mixing.linear.weight": "param.output_linear.0.weight",
+        "mixing.linear.bias": "param.output_linear.0.bias",
     }
-    return layer | {f"kernel.{ours}": f"param.layer.kernel.{theirs}" for ours, theirs in kernel.items()}
+    return layer | {f"mixer.kernel.{ours}": f"param.layer.kernel.{theirs}" for ours, theirs in kernel.items()}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +76,7 @@ def s4_names(kernel: dict[str, str]) -> dict[str, str]:
     ],
 )
 def test_s4d_layer(name, options, kernel):
-    layer = SSMLayer(8, partial(S4D, state_size=64, **kernel), **options)
+    layer = Layer(8, partial(S4D, state_size=64, **kernel), **options)
     check(layer, load("s4d_layers", f"{name}."), s4_names(S4D_NAMES))
 
 
@@ -76,9 +89,9 @@ def test_s4d_layer(name, options, kernel):
     ],
 )
 def test_s4_layer(name, options, kernel):
-    layer = SSMLayer(8, partial(S4, state_size=64, c_parameter="truncated", length=256, **kernel), **options)
+    layer = Layer(8, partial(S4, state_size=64, c_parameter="truncated", length=256, **kernel), **options)
     names = s4_names(S4D_NAMES | {"P": "P"})
-    names["kernel.C"] = "param_after.layer.kernel.C"
+    names["mixer.kernel.C"] = "param_after.layer.kernel.C"
     check(layer, load("s4_layers", f"{name}."), names)
 
 
@@ -93,15 +106,15 @@ def test_s4_layer(name, options, kernel):
 def test_dss_layer(name, options, kernel):
     case = load("dss_layers", f"{name}.")
     linear = "output_linear.0" if options.get("mixing") != "linear" else "output_linear"
-    names = {"D": "param.D", "mix.weight": f"param.{linear}.weight", "mix.bias": f"param.{linear}.bias"}
-    names |= {"kernel.log_dt": "param.kernel.log_dt", "kernel.W": "param.kernel.W"}
+    names = {"mixer.D": "param.D"} | {f"mixing.linear.{p}": f"param.{linear}.{p}" for p in ("weight", "bias")}
+    names |= {"mixer.kernel.log_dt": "param.kernel.log_dt", "mixer.kernel.W": "param.kernel.W"}
     parts = {"Lambda_real": "Lambda_log_neg_re", "Lambda_imag": "Lambda_im"}
     for i, (ours, theirs) in enumerate(parts.items()):
         if "param.kernel.Lambda" in case:  # stored as pairs
             for kind in ("param", "grad"):
                 case[f"{kind}.kernel.{theirs}"] = case[f"{kind}.kernel.Lambda"][:, i]
-        names[f"kernel.{ours}"] = f"param.kernel.{theirs}"
-    check(SSMLayer(8, partial(DSS, state_size=16, **kernel), **options), case, names)
+        names[f"mixer.kernel.{ours}"] = f"param.kernel.{theirs}"
+    check(Layer(8, partial(DSS, state_size=16, **kernel), **options), case, names)
 
 
 def test_minimal_s4d_layer():
@@ -109,10 +122,10 @@ def test_minimal_s4d_layer():
     for kind in ("param", "grad"):  # stored with Im A, where we keep −Im A
         case[f"{kind}.kernel.A_imag"] = -case[f"{kind}.kernel.A_imag"]
     names = {
-        "D": "param.D",
-        "mix.weight": "param.output_linear.0.weight",
-        "mix.bias": "param.output_linear.0.bias",
+        "mixer.D": "param.D",
+        "mixing.linear.weight": "param.output_linear.0.weight",
+        "mixing.linear.bias": "param.output_linear.0.bias",
     }
-    names |= {"kernel.A_real": "param.kernel.log_A_real", "kernel.A_imag": "param.kernel.A_imag"}
-    names |= {"kernel.log_dt": "param.kernel.log_dt", "kernel.C": "param.kernel.C"}
-    check(SSMLayer(8, partial(S4D, state_size=64, init="lin")), case, names)
+    names |= {"mixer.kernel.A_real": "param.kernel.log_A_real", "mixer.kernel.A_imag": "param.kernel.A_imag"}
+    names |= {"mixer.kernel.log_dt": "param.kernel.log_dt", "mixer.kernel.C": "param.kernel.C"}
+    check(Layer(8, partial(S4D, state_size=64, init="lin")), case, names)

@@ -14,7 +14,7 @@ SPEC = TaskSpec("toy", "tokens", 7, 64, 3, {"train": 1, "val": 1, "test": 1})
 
 def make() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(SPEC, Transformer(None, **OPTIONS), "mean").double().eval()
+    return Classifier(SPEC, Transformer(**OPTIONS), "mean").double().eval()
 
 
 def test_padding_does_not_change_the_logits():
@@ -29,13 +29,15 @@ def test_positions_matter():
 
 
 def test_attention_is_softmax_of_scaled_products():
-    block = make().backbone.blocks[0]
-    x = torch.randn(2, 5, 8, dtype=torch.double)
-    q, k, v = block.qkv(block.norm1(x)).view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    attention, mlp = make().backbone.blocks[:2]
+    x = torch.randn(2, 8, 5, dtype=torch.double)
+    q, k, v = attention.mixer.qkv(attention.norm(x).mT).view(2, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
     weights = torch.softmax(q @ k.transpose(-1, -2) / 2, dim=-1)
-    middle = x + block.out((weights @ v).transpose(1, 2).reshape(2, 5, 8))
-    expected = middle + block.mlp(block.norm2(middle))
-    torch.testing.assert_close(block(x, torch.ones(2, 1, 1, 5, dtype=torch.bool)), expected)
+    middle = x.mT + attention.mixer.out((weights @ v).transpose(1, 2).reshape(2, 5, 8))
+    inner = torch.nn.functional.gelu(mlp.mixer.linear(mlp.norm(middle.mT).mT))
+    expected = middle + mlp.mixing.linear(inner)
+    mask = torch.ones(2, 1, 5, dtype=torch.double)
+    torch.testing.assert_close(mlp(attention(x, mask), mask).mT, expected)
 
 
 def test_sinusoids():
@@ -46,8 +48,6 @@ def test_sinusoids():
 
 def test_what_is_refused():
     with pytest.raises(UserError, match="heads=3 does not divide"):
-        Transformer(None, **(OPTIONS | {"heads": 3}))
-    with pytest.raises(UserError, match="kernel=none"):
-        Transformer(object, **OPTIONS)
+        Transformer(**(OPTIONS | {"heads": 3}))
     with pytest.raises(UserError, match="rate=1"):
         make()(torch.zeros(1, 4, dtype=torch.long), torch.tensor([4]), rate=2.0)

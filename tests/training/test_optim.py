@@ -11,7 +11,8 @@ from lra.data.spec import TaskSpec
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
-from lra.models.backbone import SSMBackbone
+from lra.mixers.convolution import Convolution
+from lra.models.backbone import Backbone
 from lra.models.classifier import Classifier
 from lra.training.optim import cosine_factor, make_optimizer, make_scheduler, parameter_groups
 
@@ -29,7 +30,8 @@ def make(kernel=S4D, lr=None, **model) -> Classifier:
         "tie_dropout": True,
     }
     options |= {"mixing": "glu", "bidirectional": True, "mask_padding": True} | model
-    return Classifier(spec, SSMBackbone(partial(kernel, state_size=4, lr=lr or {}), **options), "mean")
+    kernel = partial(kernel, state_size=4, lr=lr or {})
+    return Classifier(spec, Backbone(partial(Convolution, kernel=kernel), **options), "mean")
 
 
 def group_of(model: Classifier) -> dict[str, tuple[float, float]]:
@@ -48,15 +50,15 @@ def test_every_parameter_is_in_exactly_one_group(kernel, norm):
 
 def test_groups_of_s4d_are_those_of_the_published_code():
     groups = group_of(make(lr={"A": 0.001, "B": 0.001, "dt": None}))
-    layer = "backbone.blocks.0.layer"
+    layer = "backbone.blocks.0.mixer"
     assert groups[f"{layer}.kernel.A_real"] == (0.001, 0)
     assert groups[f"{layer}.kernel.A_imag"] == (0.001, 0)
     assert groups[f"{layer}.kernel.B"] == (0.001, 0)
     assert groups[f"{layer}.kernel.log_dt"] == (0.01, 0)
     assert groups[f"{layer}.kernel.C"] == (0.01, 0.05)
     assert groups[f"{layer}.D"] == (0.01, 0.05)
-    assert groups[f"{layer}.mix.weight"] == (0.01, 0.05)
-    assert groups[f"{layer}.mix.bias"] == (0.01, 0)
+    assert groups["backbone.blocks.0.mixing.linear.weight"] == (0.01, 0.05)
+    assert groups["backbone.blocks.0.mixing.linear.bias"] == (0.01, 0)
     assert groups["backbone.blocks.0.norm.weight"] == (0.01, 0)
     assert groups["backbone.norm.bias"] == (0.01, 0)
     assert groups["encoder.weight"] == (0.01, 0.05)
@@ -66,15 +68,15 @@ def test_groups_of_s4d_are_those_of_the_published_code():
 
 def test_groups_of_dss_keep_w_slow_and_undecayed():
     groups = group_of(make(DSS, lr={"Lambda": 0.001, "W": 0.001, "dt": 0.02}))
-    kernel = "backbone.blocks.0.layer.kernel"
+    kernel = "backbone.blocks.0.mixer.kernel"
     assert groups[f"{kernel}.W"] == groups[f"{kernel}.Lambda_real"] == (0.001, 0)
     assert groups[f"{kernel}.log_dt"] == (0.02, 0)
 
 
 def test_rate_zero_freezes():
     model = make(lr={"B": 0})
-    assert "backbone.blocks.0.layer.kernel.B" not in group_of(model)
-    assert not model.backbone.blocks[0].layer.kernel.B.requires_grad
+    assert "backbone.blocks.0.mixer.kernel.B" not in group_of(model)
+    assert not model.backbone.blocks[0].mixer.kernel.B.requires_grad
 
 
 @pytest.mark.parametrize(("step", "factor"), [(0, 0), (5, 0.5), (10, 1), (55, 0.5), (100, 0), (145, 0.5)])

@@ -8,8 +8,8 @@ import torch
 from toy import Toy
 
 from lra.config import compose
+from lra.models.build import make_model
 from lra.paths import CONFIG_DIR
-from lra.training.assemble import make_model
 from lra.training.run import run
 
 KERNELS = sorted(path.stem for path in (CONFIG_DIR / "kernel").glob("*.yaml") if path.stem != "none")
@@ -24,7 +24,7 @@ def in_folder(composed, name):
 def test_kernels_are_float32_under_autocast(kernel):
     composed = compose([f"kernel={kernel}", "model.layers=1", "model.features=4", "kernel.state_size=8"])
     model = make_model(Toy().spec, composed["model"], composed["kernel"])
-    module = model.backbone.blocks[0].layer.kernel
+    module = model.backbone.blocks[0].mixer.kernel
     exact = module(100)
     exact.square().sum().backward()
     grads = [p.grad.clone() for p in module.parameters() if p.grad is not None]

@@ -16,10 +16,11 @@ from lra.benchmarks.cost import Cost, Work, costs
 from lra.benchmarks.straightforward import straightforward
 from lra.config import Config, compose
 from lra.data.spec import Batch, TaskSpec
+from lra.models.build import make_model
 from lra.models.classifier import Classifier
 from lra.models.head import pool
 from lra.ops.long_conv import long_conv
-from lra.training.assemble import make_model, make_task
+from lra.training.assemble import make_task
 from lra.training.optim import make_optimizer
 
 SPLITS = {"train": 1, "val": 1, "test": 1}
@@ -38,7 +39,7 @@ class Setting:
 
     def model(self) -> Classifier:
         torch.manual_seed(0)
-        return make_model(self.spec, self.config.model, self.config.kernel)
+        return make_model(self.spec, self.config.model, self.config.kernel, self.config.mixer)
 
     def inputs(self, device: torch.device) -> Batch:
         """A random batch without padding."""
@@ -112,11 +113,11 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     model = setting.model().to(device).train()
     source, lengths, y = setting.inputs(device)
     backbone, blocks = model.backbone, len(model.backbone.blocks)
-    layer, norm = backbone.blocks[0].layer, backbone.blocks[0].norm
-    kernel, two_sided = layer.kernel(setting.length).detach(), layer.bidirectional
+    mixer, mixing, norm = (getattr(backbone.blocks[0], part) for part in ("mixer", "mixing", "norm"))
+    kernel, two_sided = mixer.kernel(setting.length).detach(), mixer.bidirectional
     mask = torch.ones(len(source), 1, setting.length, device=device)
     x = torch.randn(len(source), backbone.features, setting.length, device=device)
-    channels = torch.randn(len(source), layer.mix.in_features, setting.length, device=device)
+    channels = torch.randn(len(source), mixer.outputs, setting.length, device=device)
 
     def loss(h: Tensor) -> Tensor:
         return F.cross_entropy(model.head(pool(h, mask, lengths, model.pooling)), y)
@@ -124,13 +125,13 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     parts: dict[str, tuple[Callable[[Tensor], Tensor], Tensor, int]] = {
         "encoder": (lambda _: model.encoder(source), x, 1),
         "norm": (norm, x, blocks + (not isinstance(backbone.norm, nn.Identity))),
-        "kernel": (lambda _: layer.kernel(setting.length), x, blocks),
+        "kernel": (lambda _: mixer.kernel(setting.length), x, blocks),
         "convolution": (
-            lambda u: long_conv(u, kernel, bidirectional=two_sided, skip=layer.D, mask=mask),
+            lambda u: long_conv(u, kernel, bidirectional=two_sided, skip=mixer.D, mask=mask),
             x,
             blocks,
         ),
-        "mixing": (lambda y: layer.mixing(y, residual=x), channels, blocks),
+        "mixing": (lambda y: mixing(y, residual=x), channels, blocks),
         "loss": (loss, x, 1),
     }
     found = {}

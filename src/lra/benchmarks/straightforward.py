@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lra.kernels import s4d
-from lra.models import backbone, encoder, layer
+from lra.mixers import convolution as mixer
+from lra.models import block, encoder, mixing
 from lra.ops import dplr
 from lra.ops.channel_norm import channel_norm_naive
 from lra.ops.mixing import mix_naive
@@ -24,9 +25,9 @@ def straightforward() -> Iterator[None]:
     replaced = [
         (s4d, "vandermonde", lambda c, a, length: vandermonde_naive(c, a.to(c.dtype), length)),
         (dplr, "dplr_kernel", _generating_function),
-        (layer, "long_conv", convolution),
-        (layer, "mix", mix_naive),
-        (backbone, "channel_norm", channel_norm_naive),
+        (mixer, "long_conv", convolution),
+        (mixing, "mix", mix_naive),
+        (block, "channel_norm", channel_norm_naive),
         (
             encoder.FeatureEncoder,
             "forward",

@@ -9,7 +9,9 @@ from pathlib import Path
 import matplotlib
 
 import lra
+from lra.errors import UserError
 from lra.figures import theory
+from lra.mixers.convolution import Convolution
 from lra.paths import workspace
 
 
@@ -29,6 +31,8 @@ def main(arguments: list[str]) -> None:
     if options.weights:
         model = lra.load(options.weights)
         for i, block in enumerate(model.backbone.blocks):
+            if not isinstance(block.mixer, Convolution):
+                raise UserError(f"Layer {i + 1} of {options.weights} has no kernel to draw.")
             name = f"{options.weights.stem}-layer-{i + 1}"
-            for path in theory.learned_kernels(options.folder, block.layer.kernel, options.length, name):
+            for path in theory.learned_kernels(options.folder, block.mixer.kernel, options.length, name):
                 print(path)

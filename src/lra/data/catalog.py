@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lra.config import check_targets, factory
 from lra.data.storage import META, Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
+from lra.nodes import check_nodes, factory
 from lra.paths import CONFIG_DIR
 
 
@@ -26,7 +26,7 @@ def make_task(name: str, **options: Any) -> PublishedTask:
     choose("The task", name, task_names())
     node = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "task" / f"{name}.yaml"))
     node |= options
-    check_targets({"task": node})
+    check_nodes({"task": node})
     return factory(node)()
 
 

@@ -1,4 +1,4 @@
-"""What every state space kernel is: parameters in, convolution kernel (C, H, L) out. Read this first.
+"""What every kernel is: parameters in, convolution kernel (C, H, L) out. Read this first.
 
 Shape legend, used in all of `lra`: B batch, L length, H features, N state size, C channels.
 """
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from lra.errors import UserError
+
 
 class Rule(NamedTuple):
     """How the optimiser treats a parameter. None means the optimiser's own value; lr 0 freezes it."""
@@ -19,13 +21,14 @@ class Rule(NamedTuple):
 
 
 class Kernel(nn.Module, ABC):
-    """One single-input single-output state space model per feature, x' = A x + B u, y = C x.
+    """One single-input single-output sequence map per feature, given as its convolution kernel.
 
-    A kernel has two modes that compute the same map: `forward` gives the convolution kernel, and
-    `discretize` / `initial_state` / `step` the recurrence. The skip term D u belongs to the layer.
+    State space models, x' = A x + B u, y = C x, have a second mode that computes the same map, the recurrence of
+    `discretize`, `initial_state` and `step`; other kernels need none. The skip term D u belongs to the convolution.
 
     Constructors take `features` (H) and `channels` (C) first and everything else by keyword, and raise
-    `UserError` for combinations that make no sense.
+    `UserError` for combinations that make no sense. `state_size`, `dt_min` and `dt_max` mean the same in every
+    kernel that has them: another kernel in a paper's recipe keeps the recipe's.
     """
 
     features: int
@@ -38,24 +41,28 @@ class Kernel(nn.Module, ABC):
         `rate` multiplies the step size Δ: 2.0 reads a signal that was sampled at half the training rate.
         """
 
-    @abstractmethod
     def optimizer_rules(self) -> dict[str, Rule]:
-        """Rules of this module's own parameters by name; those not named follow the optimiser's defaults."""
+        """Rules of this module's own parameters by name; those not named follow the optimizer's defaults."""
+        return {}
 
-    @abstractmethod
     def discretize(self, rate: float = 1.0, length: int | None = None) -> Any:
         """The discrete system (Ā, B̄, C) that `step` needs, computed once and passed to every `step`.
 
-        `length` is that of the whole sequence, for kernels that are normalised over it; others ignore it.
+        `length` is that of the whole sequence, for kernels that are normalized over it; others ignore it. Raises
+        UserError if the kernel has no recurrence.
         """
+        raise UserError(
+            f"{type(self).__name__} is a kernel without a recurrence: it convolves whole sequences only. S4 and S4D "
+            "run step by step."
+        )
 
-    @abstractmethod
     def initial_state(self, batch: int) -> Tensor:
         """The zero state for `batch` sequences."""
+        raise NotImplementedError(f"{type(self).__name__} discretizes, but has no initial_state")
 
-    @abstractmethod
     def step(self, u: Tensor, state: Tensor, system: Any) -> tuple[Tensor, Tensor]:
         """One step of the recurrence: u (B, H) and the state to y (B, C, H) and the next state.
 
         The output uses the updated state: y_0 = C B̄ u_0.
         """
+        raise NotImplementedError(f"{type(self).__name__} discretizes, but has no step")

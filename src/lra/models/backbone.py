@@ -1,56 +1,27 @@
-"""The backbone: a stack of residual blocks around state space layers."""
+"""The backbone: a stack of residual blocks around sequence mixers. Signals are (B, H, L)."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from lra.bounds import Count, DropoutRate
-from lra.errors import UserError, choose
-from lra.models.layer import KernelFactory, SSMLayer
-from lra.ops.channel_norm import channel_norm
+from lra.errors import choose
+from lra.mixers.base import MixerFactory
+from lra.mixers.bidirectional import make_mixer
+from lra.mixers.pointwise import Pointwise
+from lra.models.block import NORMS, ResidualBlock
+from lra.models.mixing import Dropout, make_mixing
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the features of (B, H, L)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return channel_norm(x, self.weight, self.bias, self.eps)
-
-
-NORMS = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
-
-
-class ResidualBlock(nn.Module):
-    """x + drop(layer(norm x)) if `prenorm`, else norm(x + drop(layer x))."""
-
-    def __init__(self, layer: SSMLayer, norm: nn.Module, *, prenorm: bool) -> None:
-        super().__init__()
-        self.layer, self.norm, self.prenorm = layer, norm, prenorm
-
-    def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
-        z = self.norm(x) if self.prenorm else x
-        x = self.layer(z, mask, rate, residual=x)
-        return x if self.prenorm else self.norm(x)
-
-    def step(self, x: Tensor, state: Tensor, system: Any) -> tuple[Tensor, Tensor]:
-        """The block at one position, (B, H); in evaluation mode."""
-        z = self._norm_one(x) if self.prenorm else x
-        z, state = self.layer.step(z, state, system)
-        x = x + z
-        return (x if self.prenorm else self._norm_one(x)), state
-
-    def _norm_one(self, x: Tensor) -> Tensor:
-        return self.norm(x.unsqueeze(-1)).squeeze(-1)
-
-
-class SSMBackbone(nn.Module):
-    """`layers` residual blocks of H features; a last normalisation follows if the blocks are pre-norm."""
+class Backbone(nn.Module):
+    """`layers` residual blocks of H features; a last normalization follows if the blocks are pre-norm."""
 
     def __init__(
         self,
-        kernel: KernelFactory | None,
+        mixer: MixerFactory,
         *,
         layers: Count,
         features: Count,
@@ -62,31 +33,23 @@ class SSMBackbone(nn.Module):
         bidirectional: bool,
         mask_padding: bool,
         channels: Count = 1,
+        mlp: Count | None = None,
     ) -> None:
-        """`mask_padding` clears padded positions of every layer's input, as the cosine recipe does."""
+        """`mask_padding` shows the mixers where padding is, as the cosine recipe does. `mlp` adds the second half of
+        a Transformer's layer after each block, an MLP of that width."""
         super().__init__()
-        if kernel is None:
-            raise UserError(
-                "A state space model needs a kernel, but kernel=none. Choose one, e.g. kernel=s4d."
-            )
         make_norm = NORMS[choose("norm", norm, NORMS)]
-        self.features, self.bidirectional, self.mask_padding = features, bidirectional, mask_padding
-        self.blocks = nn.ModuleList(
-            ResidualBlock(
-                SSMLayer(
-                    features,
-                    kernel,
-                    channels=channels,
-                    bidirectional=bidirectional,
-                    mixing=mixing,
-                    dropout=dropout,
-                    tie_dropout=tie_dropout,
-                ),
-                make_norm(features),
-                prenorm=prenorm,
-            )
-            for _ in range(layers)
-        )
+        self.features, self.mask_padding = features, mask_padding
+        kinds: list[tuple[MixerFactory, str]] = [
+            (partial(make_mixer, mixer, channels=channels, bidirectional=bidirectional), mixing)
+        ]
+        if mlp is not None:
+            kinds.append((partial(Pointwise, outputs=mlp), "linear"))
+        self.blocks = nn.ModuleList()
+        for make, kind in kinds * layers:
+            made = make(features=features)
+            after = make_mixing(kind, made.outputs, features, Dropout(dropout, tied=tie_dropout))
+            self.blocks.append(ResidualBlock(made, after, make_norm(features), prenorm=prenorm))
         self.norm = make_norm(features) if prenorm else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor, rate: float = 1.0) -> Tensor:
@@ -95,22 +58,17 @@ class SSMBackbone(nn.Module):
             x = block(x, mask if self.mask_padding else None, rate)
         return self.norm(x)
 
-    def start(
-        self, batch: int, rate: float = 1.0, length: int | None = None
-    ) -> tuple[list[Tensor], list[Any]]:
-        """States and discrete systems of all layers, for `step`. Raises UserError if not causal."""
-        if self.bidirectional:
-            raise UserError(
-                "A bidirectional model needs the whole sequence and has no recurrent mode. "
-                "Use a causal recipe (model.bidirectional=false)."
-            )
-        kernels = [block.layer.kernel for block in self.blocks]
-        return [k.initial_state(batch) for k in kernels], [k.discretize(rate, length) for k in kernels]
+    def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list[Any]:
+        """The states of all blocks, for `step`. Raises UserError if one of them has no recurrent mode."""
+        return [block.start(batch, rate, length) for block in self.blocks]
 
-    def step(self, x: Tensor, states: list[Tensor], systems: list[Any]) -> tuple[Tensor, list[Tensor]]:
-        """One position: x (B, H) and the states of all layers to the output (B, H) and the next states."""
+    def step(self, x: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
+        """One position: x (B, H) and the states of all blocks to the output (B, H) and the next states."""
         following = []
-        for block, state, system in zip(self.blocks, states, systems, strict=True):
-            x, state = block.step(x, state, system)
+        for block, state in zip(self.blocks, states, strict=True):
+            x, state = block.step(x, state)
             following.append(state)
         return self.norm(x.unsqueeze(-1)).squeeze(-1), following
+
+
+SSMBackbone = Backbone  # what the configurations and records call it, from when state spaces were all it took

@@ -36,18 +36,18 @@ class Classifier(nn.Module):
 
         `length` is that of the whole sequence; kernels that are normalised over it (DSS softmax) need it.
         """
-        states, systems = self.backbone.start(batch, rate, length)
+        states = self.backbone.start(batch, rate, length)
         total = next(self.head.parameters()).new_zeros(batch, self.backbone.features)
-        return states, systems, total, 0
+        return states, total, 0
 
     def step(self, x: Tensor, carried: Any) -> tuple[Tensor, Any]:
         """One position of a stream, in evaluation mode: x (B,) tokens or (B, d) features.
 
         Returns the outputs (B, K) for the sequence so far and what to carry on.
         """
-        states, systems, total, count = carried
+        states, total, count = carried
         h = self.encoder(x.unsqueeze(1)).squeeze(-1)
-        h, states = self.backbone.step(h, states, systems)
+        h, states = self.backbone.step(h, states)
         total, count = total + h, count + 1
         pooled = total / count if self.pooling == "mean" else h
-        return self.head(pooled), (states, systems, total, count)
+        return self.head(pooled), (states, total, count)

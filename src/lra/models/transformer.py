@@ -1,52 +1,24 @@
-"""The Transformer baseline of Long Range Arena (Tay et al., arXiv 2011.04006): pre-norm encoder blocks."""
+"""The Transformer baseline of Long Range Arena (Tay et al., arXiv 2011.04006): a backbone of attention mixers."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lra.bounds import Count, DropoutRate
 from lra.errors import UserError
+from lra.mixers.attention import Attention
+from lra.models.backbone import Backbone
 
 
-class TransformerBlock(nn.Module):
-    """x + attention(norm x), then x + mlp(norm x); x is (B, L, H)."""
-
-    def __init__(self, features: int, heads: int, mlp: int, dropout: float, attention_dropout: float) -> None:
-        super().__init__()
-        self.heads, self.attention_dropout = heads, attention_dropout
-        self.norm1, self.norm2 = nn.LayerNorm(features), nn.LayerNorm(features)
-        self.qkv = nn.Linear(features, 3 * features, bias=False)
-        self.out = nn.Linear(features, features, bias=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(features, mlp),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(mlp, features),
-            nn.Dropout(dropout),
-        )
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, attend: Tensor) -> Tensor:
-        """`attend` (B, 1, 1, L) is true on the positions that may be looked at."""
-        batch, length, features = x.shape
-        split = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, features // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)
-        rate = self.attention_dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=attend, dropout_p=rate)
-        x = x + self.drop(self.out(y.transpose(1, 2).reshape(batch, length, features)))
-        return x + self.mlp(self.norm2(x))
-
-
-class Transformer(nn.Module):
-    """`layers` blocks over fixed sinusoidal positions; padding is neither attended to nor pooled."""
+class Transformer(Backbone):
+    """Pre-norm blocks over fixed sinusoidal positions; padding is neither attended to nor pooled."""
 
     def __init__(
         self,
-        kernel: None,
         *,
         layers: Count,
         features: Count,
@@ -55,31 +27,29 @@ class Transformer(nn.Module):
         dropout: DropoutRate,
         attention_dropout: DropoutRate,
     ) -> None:
-        """Raises UserError if a kernel is given or if the heads do not divide the features."""
-        super().__init__()
-        if kernel is not None:
-            raise UserError("The Transformer has no state space kernel. Use kernel=none.")
-        if features % heads:
-            raise UserError(f"model.heads={heads} does not divide model.features={features}.")
-        self.features = features
-        self.drop = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(features, heads, mlp, dropout, attention_dropout) for _ in range(layers)
+        """Raises UserError if the heads do not divide the features."""
+        super().__init__(
+            partial(Attention, heads=heads, dropout=attention_dropout, rotary=False),
+            layers=layers,
+            features=features,
+            norm="layer",
+            prenorm=True,
+            dropout=dropout,
+            tie_dropout=False,
+            mixing="none",
+            mlp=mlp,
+            bidirectional=True,
+            mask_padding=True,
         )
-        self.norm = nn.LayerNorm(features)
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor, rate: float = 1.0) -> Tensor:
         """x (B, H, L) -> (B, H, L); mask (B, 1, L) is 1 on valid positions. Has no notion of a sampling rate."""
-        if rate != 1.0:
-            raise UserError(
-                "A Transformer cannot read a signal at another sampling rate; only rate=1 is possible."
-            )
-        x = x.transpose(1, 2)
-        x = self.drop(x + sinusoids(x.shape[1], self.features, x.device).to(x.dtype))
-        attend = mask.bool().unsqueeze(1)
-        for block in self.blocks:
-            x = block(x, attend)
-        return self.norm(x).transpose(1, 2)
+        positions = sinusoids(x.shape[-1], self.features, x.device).to(x.dtype)
+        return super().forward(self.drop(x + positions.mT), mask, rate)
+
+    def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list:
+        raise UserError("A Transformer has no recurrent mode: it needs the whole sequence.")
 
 
 def sinusoids(length: int, features: int, device: torch.device) -> Tensor:

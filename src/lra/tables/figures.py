@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lra.config import compose, factory
+from lra.config import compose
+from lra.nodes import factory
 from lra.paths import CONFIG_DIR
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,14 @@ import torch
 from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 
-from lra.config import Config, factory, options, target
+from lra.config import Config
 from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
 from lra.data.spec import SPLITS, TaskSpec
 from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
-from lra.models.classifier import Classifier
+from lra.models.build import make_model
+from lra.nodes import factory, options, target
 from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
@@ -66,20 +66,11 @@ def make_task(config: Config) -> Task:
     return factory(config.task)()
 
 
-def make_model(spec: TaskSpec, model: dict, kernel: dict) -> Classifier:
-    """The classifier of a task. Raises UserError for impossible combinations of options."""
-    kernel_factory = factory(kernel) if kernel else None
-    if kernel_factory and "length" in kernel and kernel["length"] is None:
-        kernel_factory = partial(kernel_factory, length=spec.max_length)
-    sizes = {key: value for key, value in options(model).items() if key != "pooling"}
-    return Classifier(spec, target(model)(kernel_factory, **sizes), model["pooling"])
-
-
 def check(config: Config) -> Task:
     """The task. Raises UserError for what can be refused before any data are prepared, such as an impossible model."""
     task = make_task(config)
     try:
-        make_model(task.spec, config.model, config.kernel)
+        make_model(task.spec, config.model, config.kernel, config.mixer)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -117,7 +108,7 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     }
     if config.trainer.data_on_device and not made_up:
         splits = {split: data.to(training_device(config)) for split, data in splits.items()}
-    model = make_model(task.spec, plan.model, config.kernel)
+    model = make_model(task.spec, plan.model, config.kernel, config.mixer)
     if config.trainer.compile:
         compile_real(model)
     module = SequenceModule(model, config.optimizer, plan.scheduler)

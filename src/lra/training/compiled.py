@@ -8,17 +8,15 @@ import torch
 from torch import nn
 
 from lra.errors import UserError
-from lra.kernels.base import Kernel
-from lra.models import layer
-from lra.ops.long_conv import long_conv
+from lra.mixers.base import SequenceMixer
 
 
 def compile_real(model: nn.Module) -> None:
     """Compile the blocks of a classifier's backbone in place; state and parameter names stay as they are.
 
-    Kernels and the long convolution run as they are: the compiler does not support complex numbers, and their
-    products and FFTs are library calls already. Sequence lengths may vary. Raises UserError if the backbone has
-    no blocks.
+    Mixers run as they are unless they say that they compile: the compiler does not support complex numbers, and
+    their products and FFTs are library calls already. Sequence lengths may vary. Raises UserError if the backbone
+    has no blocks.
     """
     blocks = getattr(model.backbone, "blocks", None)
     if blocks is None:
@@ -28,9 +26,8 @@ def compile_real(model: nn.Module) -> None:
         ".*grad attribute of a Tensor that is not a leaf.*",
     ):
         warnings.filterwarnings("ignore", remark)  # the compiler's, of itself
-    layer.long_conv = torch.compiler.disable(long_conv)
     for module in model.modules():
-        if isinstance(module, Kernel):
+        if isinstance(module, SequenceMixer) and not module.compiles:
             module.forward = torch.compiler.disable(module.forward)
     for block in blocks:
         block.compile(dynamic=True)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from lra import history
 from lra.config import Config, compose
 from lra.data.datasets import Loader, strided
 from lra.data.storage import file_sha256
@@ -47,7 +48,8 @@ def find(run: str, overrides: Sequence[str] = ()) -> Finished:
         raise UserError(
             f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again."
         )
-    resolved = {**composed, **record.config, "trainer": composed["trainer"] | record.config["trainer"]}
+    recorded = history.completed(record.config)
+    resolved = {**composed, **recorded, "trainer": composed["trainer"] | recorded["trainer"]}
     for text in overrides:
         if text.startswith("trainer."):
             key = text.partition("=")[0].removeprefix("trainer.")

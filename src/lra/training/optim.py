@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from lra.config import Cosine, MultiStep, Optimizer, Plateau, Scheduler
 from lra.kernels.base import Kernel, Rule
+from lra.mixers.base import SequenceMixer
 
 BETAS = (0.9, 0.999)
 NORMS = (
@@ -35,7 +36,7 @@ def rules(model: nn.Module, decay_norms_and_biases: bool) -> dict[str, Rule]:
     for prefix, module in model.named_modules():
         own = {name: f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)}
         exempt = prefix.startswith("backbone") and not decay_norms_and_biases
-        if isinstance(module, Kernel):
+        if isinstance(module, (Kernel, SequenceMixer)):
             found |= {own[name]: rule for name, rule in module.optimizer_rules().items()}
         elif exempt and isinstance(module, NORMS):
             found |= {full: Rule(None, 0.0) for full in own.values()}

@@ -1,0 +1,60 @@
+"""What stands between normalization and channel mixing: a map of sequences that mixes positions. Read this first.
+
+Shape legend, used in all of `lra`: B batch, L length, H features, N state size, C channels, O outputs of a mixer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from lra.errors import UserError
+from lra.kernels.base import Rule
+
+
+class SequenceMixer(nn.Module, ABC):
+    """A map of signals (B, H, L) -> (B, O, L): a convolution, attention, a recurrence.
+
+    Constructors take `features` (H) first, then what the model decides and they can use, by these names: `kernel`
+    (a factory of kernels), `channels` (C) and `bidirectional`; everything else by keyword, as options of
+    `configs/mixer/*.yaml`. They raise `UserError` for combinations that make no sense. A mixer without
+    `bidirectional` is causal; the model pairs two of them where it reads both directions.
+    """
+
+    features: int
+    outputs: int  # O
+    compiles: ClassVar[bool] = False  # whether torch.compile may look inside: not at complex numbers
+
+    @abstractmethod
+    def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
+        """u (B, H, L) -> (B, O, L), in the dtype of u.
+
+        `mask` (B, 1, L) is 1 on valid positions and 0 on the padding behind them; with it, no valid position may
+        depend on the padding. `rate` multiplies the step size: 2.0 reads a signal that was sampled at half the
+        training rate. Raises UserError for a rate other than 1 if there is no notion of one.
+        """
+
+    def optimizer_rules(self) -> dict[str, Rule]:
+        """Rules of this module's own parameters by name; those not named follow the optimizer's defaults."""
+        return {}
+
+    def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:
+        """The zero state for `batch` sequences, with whatever `step` needs computed once.
+
+        `length` is that of the whole sequence, for mixers that are normalized over it; others ignore it. Raises
+        UserError if the mixer has no recurrent mode.
+        """
+        raise UserError(
+            f"{type(self).__name__} has no recurrent mode: it needs the whole sequence. A causal convolution or "
+            "recurrence has one."
+        )
+
+    def step(self, u: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One position of a causal mixer: u (B, H) and the state to y (B, O) and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} starts a recurrence, but does not step it")
+
+
+MixerFactory = Callable[..., SequenceMixer]  # (features=H, …) -> SequenceMixer

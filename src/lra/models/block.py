@@ -1,0 +1,46 @@
+"""The residual block: normalization, mixer, channel mixing. Signals are (B, H, L)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from lra.mixers.base import SequenceMixer
+from lra.ops.channel_norm import channel_norm
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer normalization over the features of (B, H, L)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channel_norm(x, self.weight, self.bias, self.eps)
+
+
+NORMS = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
+
+
+class ResidualBlock(nn.Module):
+    """x + mixing(mixer(norm x)) if `prenorm`, else norm(x + mixing(mixer x))."""
+
+    def __init__(self, mixer: SequenceMixer, mixing: nn.Module, norm: nn.Module, *, prenorm: bool) -> None:
+        super().__init__()
+        self.mixer, self.mixing, self.norm, self.prenorm = mixer, mixing, norm, prenorm
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
+        z = self.norm(x) if self.prenorm else x
+        x = self.mixing(self.mixer(z, mask, rate), residual=x)
+        return x if self.prenorm else self.norm(x)
+
+    def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:
+        """The mixer's zero state. Raises UserError if it has no recurrent mode."""
+        return self.mixer.start(batch, rate, length)
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The block at one position, (B, H); in evaluation mode."""
+        y, state = self.mixer.step(self._norm_one(x) if self.prenorm else x, state)
+        x = self.mixing(y.unsqueeze(-1), residual=x.unsqueeze(-1)).squeeze(-1)
+        return (x if self.prenorm else self._norm_one(x)), state
+
+    def _norm_one(self, x: Tensor) -> Tensor:
+        return self.norm(x.unsqueeze(-1)).squeeze(-1)

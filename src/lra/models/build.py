@@ -1,0 +1,44 @@
+"""From configuration nodes to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from lra.data.spec import TaskSpec
+from lra.errors import UserError
+from lra.models.classifier import Classifier
+from lra.nodes import CONVOLUTION, factory, options, takes, target
+
+
+def make_model(
+    spec: TaskSpec,
+    model: Mapping[str, Any],
+    kernel: Mapping[str, Any],
+    mixer: Mapping[str, Any] = CONVOLUTION,
+) -> Classifier:
+    """The classifier of a task, from the nodes of a configuration.
+
+    Raises UserError for impossible combinations of options, and for a kernel or mixer that nothing uses.
+    """
+    parts = {}
+    if takes(model, "mixer"):
+        parts["mixer"] = factory(mixer)
+        if takes(mixer, "kernel"):
+            parts["mixer"] = partial(parts["mixer"], kernel=_kernel_factory(spec, kernel))
+            kernel = {}
+    elif mixer != CONVOLUTION:
+        raise UserError(f"{target(model).__name__} takes no mixer, but this is one: {dict(mixer)}.")
+    if kernel:
+        raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}. Use kernel=none.")
+    sizes = {key: value for key, value in options(model).items() if key != "pooling"}
+    return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])
+
+
+def _kernel_factory(spec: TaskSpec, kernel: Mapping[str, Any]) -> partial | None:
+    if not kernel:
+        return None
+    if "length" in kernel and kernel["length"] is None:
+        kernel = {**kernel, "length": spec.max_length}
+    return factory(kernel)

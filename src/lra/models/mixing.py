@@ -1,0 +1,76 @@
+"""What follows a mixer in a block: activation, dropout, channel mixing, dropout, residual. Signals are (B, H, L)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lra.errors import UserError, choose
+from lra.ops.mixing import mix
+
+
+class Dropout(nn.Module):
+    """Dropout of (B, H, L), given as the factor to multiply with; `tied`: one for all positions of a channel."""
+
+    def __init__(self, rate: float, *, tied: bool) -> None:
+        super().__init__()
+        self.rate, self.tied = rate, tied
+
+    def factor(self, x: Tensor, features: int) -> Tensor | None:
+        """Factors (B, features, 1 or L) for a signal with the batch and length of x; None for no dropout."""
+        if not self.training or self.rate == 0:
+            return None
+        return F.dropout(x.new_ones(len(x), features, 1 if self.tied else x.shape[-1]), self.rate)
+
+
+class LinearMixing(nn.Module):
+    """residual + dropout(W dropout(gelu(y)) + b), with a gate if `gated`: H -> 2H, first half times the sigmoid of
+    the second."""
+
+    def __init__(self, inputs: int, features: int, dropout: Dropout, *, gated: bool) -> None:
+        super().__init__()
+        self.features, self.gated = features, gated
+        self.linear = nn.Linear(inputs, 2 * features if gated else features)
+        self.dropout = dropout
+
+    def forward(self, y: Tensor, residual: Tensor | None = None) -> Tensor:
+        """y (B, O, L) -> (B, H, L). With a `residual` (B, H, L) the second dropout and the sum are part of it."""
+        inner = self.dropout.factor(y, y.shape[1])
+        outer = None if residual is None else self.dropout.factor(y, self.features)
+        options = {"gated": self.gated, "residual": residual, "inner": inner, "outer": outer}
+        return mix(y, self.linear.weight, self.linear.bias, **options)
+
+
+class NoMixing(nn.Module):
+    """residual + dropout(y), for mixers that mix channels themselves, such as attention."""
+
+    def __init__(self, inputs: int, features: int, dropout: Dropout) -> None:
+        super().__init__()
+        if inputs != features:
+            raise UserError(
+                f"model.mixing=none leaves the mixer's {inputs} outputs as they are, but the model has {features} "
+                "features. Use model.mixing=linear."
+            )
+        self.dropout = dropout
+
+    def forward(self, y: Tensor, residual: Tensor | None = None) -> Tensor:
+        """As that of `LinearMixing`."""
+        if residual is None:
+            return y
+        factor = self.dropout.factor(y, y.shape[1])
+        return residual + (y if factor is None else y * factor)
+
+
+MIXINGS: dict[str, Callable[..., nn.Module]] = {
+    "glu": partial(LinearMixing, gated=True),
+    "linear": partial(LinearMixing, gated=False),
+    "none": NoMixing,
+}
+
+
+def make_mixing(kind: str, inputs: int, features: int, dropout: Dropout) -> nn.Module:
+    """The channel mixing of a name, from a mixer's outputs to the model's features."""
+    return MIXINGS[choose("mixing", kind, MIXINGS)](inputs, features, dropout)

@@ -1,0 +1,101 @@
+"""Configuration nodes that name a class: `_target_` and the options of its constructor.
+
+There is no registry: any importable class will do, and its signature says which options it takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache, partial
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from lra.errors import UserError, near
+
+CONVOLUTION = {"_target_": "lra.mixers.convolution.Convolution"}  # the mixer of every kernel
+
+
+def target(node: Mapping[str, Any]) -> type:
+    """The class that a node's `_target_` names. Raises UserError if there is none."""
+    from hydra.utils import get_class
+
+    try:
+        return get_class(node["_target_"])
+    except KeyError:
+        raise UserError(
+            f"A task, kernel, mixer or model needs a _target_, but this has none: {dict(node)}."
+        ) from None
+    except (ImportError, ValueError) as error:
+        raise UserError(f"_target_: {node['_target_']} cannot be imported: {error}") from error
+
+
+def options(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's options, without Hydra's own keys."""
+    return {key: value for key, value in node.items() if not key.startswith("_")}
+
+
+def factory(node: Mapping[str, Any]) -> partial:
+    """The class of a node with its options bound; call it with what remains."""
+    return partial(target(node), **options(node))
+
+
+def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
+    if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:
+        raise UserError(not_valid(problems))
+
+
+def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
+    types = _option_types(target(node))
+    allowed = [*types, "pooling"] if name == "model" else list(types)  # pooling belongs to the head
+    for key, value in options(node).items():
+        if key not in allowed:
+            yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
+        elif key in types:
+            try:
+                types[key].validate_python(value)
+            except ValidationError as error:
+                found = [(_inside(value, problem["loc"]), problem) for problem in error.errors()]
+                path, problem = max(found, key=lambda one: len(one[0]))  # of a union the deepest says most
+                yield f"{'.'.join([name, key, *path])}: {problem['msg']} (given: {problem['input']!r})"
+
+
+def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
+    """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
+    path = []
+    for part in location:
+        if isinstance(value, (dict, list)):
+            with suppress(KeyError, IndexError, TypeError):
+                value = value[part]
+                path.append(str(part))
+    return path
+
+
+def takes(node: Mapping[str, Any], name: str) -> bool:
+    """Whether the class of a node wants `name` from the model, such as `kernel` or `mixer`."""
+    return name in inspect.signature(target(node)).parameters
+
+
+@cache
+def _option_types(kind: type) -> dict[str, TypeAdapter]:
+    """The keyword-only options of a class, `**options` passed on to its bases included, and what they may be."""
+    types: dict[str, TypeAdapter] = {}
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        hints = get_type_hints(base.__init__, include_extras=True)
+        parameters = inspect.signature(base.__init__).parameters.values()
+        for p in parameters:
+            if p.kind is p.KEYWORD_ONLY:
+                types.setdefault(p.name, TypeAdapter(hints.get(p.name, Any)))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return types
+
+
+def not_valid(problems: Iterable[str]) -> str:
+    """The message for a configuration with these problems."""
+    return "The configuration is not valid:\n" + "\n".join(f"  {line}" for line in problems)

@@ -1,0 +1,71 @@
+"""What the mixers of this repository do, beyond the protocol."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from lra.errors import UserError
+from lra.kernels.s4d import S4D
+from lra.mixers.attention import Attention, rotate, rotation
+from lra.mixers.base import SequenceMixer
+from lra.mixers.bidirectional import Bidirectional, make_mixer
+from lra.mixers.convolution import Convolution
+
+
+class Sum(SequenceMixer):
+    """The running sum: enough to see a direction."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.features = self.outputs = features
+
+    def forward(self, u, mask=None, rate=1.0):
+        return u.cumsum(-1)
+
+
+def test_a_causal_mixer_is_paired_for_both_directions():
+    both = make_mixer(Sum, 2, bidirectional=True)
+    assert isinstance(both, Bidirectional)
+    u = torch.tensor([[[1.0, 2.0, 4.0, 100.0]]]).expand(1, 2, 4)
+    mask = torch.tensor([[[1.0, 1.0, 1.0, 0.0]]])
+    y = both(u, mask)
+    assert y[0, 0, :3].tolist() == [1 + 7, 3 + 6, 7 + 4]  # past and future sums both count the present
+    assert both(u)[0, 0].tolist() == [1 + 107, 3 + 106, 7 + 104, 107 + 100]
+
+
+def test_directions_and_channels_are_the_models():
+    assert make_mixer(partial(Convolution, kernel=S4D), 4, channels=3, bidirectional=True).outputs == 12
+    assert isinstance(make_mixer(Sum, 2), Sum)
+    with pytest.raises(UserError, match="channels is 2"):
+        make_mixer(Sum, 2, channels=2)
+
+
+def test_a_convolution_needs_a_kernel():
+    with pytest.raises(UserError, match="kernel=s4d"):
+        make_mixer(partial(Convolution, kernel=None), 4)
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    x = torch.randn(2, 1, 6, dtype=torch.double)
+    q, k = (rotate(one.expand(9, 6), rotation(9, 6, x.device)) for one in x)
+    scores = q @ k.T
+    for distance in range(-8, 9):
+        diagonal = scores.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(q.norm(dim=-1), x[0].norm(dim=-1).expand(9))
+
+
+def test_attention_without_rotary_positions_knows_no_order():
+    u, order = torch.randn(2, 8, 5), torch.tensor([3, 0, 4, 1, 2])
+    plain = Attention(8, bidirectional=True, heads=2, rotary=False)
+    torch.testing.assert_close(plain(u)[..., order], plain(u[..., order]))
+    turned = Attention(8, bidirectional=True, heads=2)
+    assert not torch.allclose(turned(u)[..., order], turned(u[..., order]), atol=1e-3)
+
+
+def test_heads_divide_the_features():
+    with pytest.raises(UserError, match="heads=3 does not divide"):
+        Attention(8, heads=3)
+    with pytest.raises(UserError, match="leaves 3 of 6 features"):
+        Attention(6, heads=2)
