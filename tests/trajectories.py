@@ -22,8 +22,8 @@ from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4_original import S4Original
 from lra.kernels.s4d import S4D
+from lra.models.build import make_model
 from lra.models.classifier import Classifier
-from lra.training.assemble import make_model
 
 FOLDER = Path(__file__).parent / "golden" / "training"
 FILES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -149,13 +149,17 @@ class Trajectory:
         for i in range(self.meta["model"]["layers"]):
             ours, published = f"backbone.blocks.{i}.", f"model.layers.{i}."
             inner = "layer.layer." if regime == "HEAD" else "layer."
-            yield f"{ours}layer.D", f"{published}{inner}D", _same
+            yield f"{ours}mixer.D", f"{published}{inner}D", _same
             for part in ("weight", "bias"):
-                yield f"{ours}layer.mix.{part}", f"{published}layer.output_linear{sequential}.{part}", _same
+                yield (
+                    f"{ours}mixing.linear.{part}",
+                    f"{published}layer.output_linear{sequential}.{part}",
+                    _same,
+                )
             for part in norms:
                 yield f"{ours}norm.{part}", f"{published}norm.norm.{part}", _same
             for kernel, name, form in KERNEL_NAMES[regime]:
-                yield f"{ours}layer.kernel.{kernel}", f"{published}{PREFIX[regime]}{name}", form
+                yield f"{ours}mixer.kernel.{kernel}", f"{published}{PREFIX[regime]}{name}", form
 
 
 def _same(value: Tensor) -> Tensor:
