@@ -5,9 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cache
 from typing import Any
 
+from lra.config import Config, compose, experiments
 from lra.records.schema import RunRecord
+
+
+@cache
+def _recipe(experiment: str) -> str:
+    return json.dumps(Config.model_validate(compose([f"experiment={experiment}"])).identity())
+
+
+def recorded_config(experiment: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """What a run of the recipe with these changes records; a few fields for recipes that do not exist."""
+    if experiment not in experiments():
+        return {"task": {"name": experiment.split("/")[-1].split("-")[0]}, "kernel": {"init": "legs"}}
+    config = json.loads(_recipe(experiment))
+    for key, value in changes.items():
+        *groups, leaf = key.split(".")
+        node = config
+        for group in groups:
+            node = node[group]
+        node[leaf] = value
+    return config
 
 
 def make_record(
@@ -38,9 +59,13 @@ def make_record(
     complete = status == "complete"
     best_val = value if best_val is None else best_val
     task = experiment.split("/")[-1].split("-")[0]
-    config = {"task": {"name": task}, "seed": seed, "kernel": {"init": "legs"}, **(config or {})}
-    standard_error = math.sqrt(value * (1 - value) / n_test) if accuracy and complete else None
     identity = [experiment, changes, seed, variant, kind, fraction, protocol, created, config]
+    config = recorded_config(experiment, changes) | {"seed": seed} | (config or {})
+    standard_error = None
+    if complete:
+        standard_error = (
+            math.sqrt(value * (1 - value) / n_test) if accuracy else value / math.sqrt(2 * n_test)
+        )
     return RunRecord.model_validate(
         {
             "run_id": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12],

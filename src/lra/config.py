@@ -218,9 +218,15 @@ def changes(config: Config, experiment: str | None) -> dict[str, Any]:
         key: ours.get(key)
         for key in sorted(ours.keys() | recipe.keys())
         if ours.get(key) != recipe.get(key)
-        and key not in ("seed", "task.path", "task.source")
+        and key != "seed"
+        and not is_data_place(key)
         and not key.startswith("budget.")
     }
+
+
+def is_data_place(key: str) -> bool:
+    """Whether a dotted key says where data are read from; what they are stands in a record's `data`."""
+    return key in ("task.path", "task.source")
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -42,6 +42,12 @@ def factory(node: Mapping[str, Any]) -> partial:
     return partial(target(node), **options(node))
 
 
+def kernel_factory(node: Mapping[str, Any], max_length: int) -> partial:
+    """The class of a kernel with its options bound; a `length` that the options leave open is `max_length`."""
+    open_length = {"length": max_length} if "length" in node and node["length"] is None else {}
+    return partial(factory(node), **open_length)
+
+
 def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
     if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:

@@ -159,10 +159,9 @@ def test_a_sweep_groups_into_a_table(run, results):
     for init in ("legs", "inv"):
         changes = {} if init == "legs" else {"kernel.init": init}
         for seed, value in enumerate([0.80, 0.82]):
-            sweep = {"changes": changes, "config": {"kernel": {"init": init}}}
-            store.write(make_record("scifar/s4d-ablation", value, seed=seed, **sweep), results)
+            store.write(make_record("scifar/s4d-ablation", value, seed=seed, changes=changes), results)
         extra = {**changes, "optimizer.lr": 0.1}
-        cut = {"kind": "demo", "fraction": 0.1, "config": {"kernel": {"init": init}}}
+        cut = {"kind": "demo", "fraction": 0.1}
         store.write(make_record("scifar/s4d-ablation", 0.5, changes=extra, **cut), results)
     code, out, _ = run("--group", "kernel.init", "--format", "md")
     assert code == 0

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_single_run_has_no_spread():
 def test_rmse_is_not_scaled():
     s = summary(0.332, 0.35, metric="rmse")
     assert s.mean == pytest.approx(0.341)
-    assert s.sampling_error is None
+    assert s.sampling_error == pytest.approx(0.35 / math.sqrt(2 * 2000))
 
 
 def test_nothing_has_no_mean():
@@ -86,10 +87,19 @@ def test_rmse_is_better_when_lower():
     assert verdict(summary(0.1, metric="rmse"), "0.332 (0.013)", higher=False) == "better!"
 
 
-def test_no_verdict_without_any_noise():
-    result = compare(summary(0.3, metric="rmse"), False, Value.model_validate("0.332"), False)
-    assert (result.verdict, result.noise) == ("", None)
-    assert result.delta == pytest.approx(-0.032)
+def test_no_verdict_without_the_error_of_test_sampling():
+    """Records of an RMSE that do not have it: the spread of seeds alone would call 0.007 suspicious."""
+    ours = dataclasses.replace(summary(0.360, metric="rmse"), sampling_error=None)
+    result = compare(ours, False, Value.model_validate("0.367 (0.001)"), False)
+    assert (result.verdict, result.noise, result.suspicious) == ("", None, False)
+    assert result.delta == pytest.approx(-0.007)
+
+
+def test_a_single_rmse_within_the_error_of_test_sampling_matches():
+    ours = summary(0.360, metric="rmse")  # of 2000 samples: a standard error of 0.0057
+    assert compare(ours, False, Value.model_validate("0.367 (0.001)"), False).verdict == "match"
+    result = compare(summary(0.30, metric="rmse"), False, Value.model_validate("0.367 (0.001)"), False)
+    assert (result.verdict, result.suspicious) == ("better!", True)
 
 
 def test_a_paper_at_chance_is_matched_only_at_chance():

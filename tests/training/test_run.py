@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from lra.errors import UserError
-from lra.records import store
+from lra.records import sources, store
 from lra.training import fit
 from lra.training.run import run
 
@@ -107,6 +107,15 @@ def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
     monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))
     assert run(toy) == first
     assert "is finished" in capsys.readouterr().out
+
+
+def test_finished_run_says_that_its_code_has_changed(toy, capsys, monkeypatch):
+    run(toy)
+    monkeypatch.setattr(sources, "MODEL_PARTS", ("ops",))
+    run(toy)
+    said = capsys.readouterr().out
+    assert "code of this run has changed since: lra" in said
+    assert said.index("has changed since") < said.rindex("ours")
 
 
 def test_force_runs_again(toy):

@@ -9,7 +9,7 @@ from typing import Any
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
 from lra.models.classifier import Classifier
-from lra.nodes import CONVOLUTION, factory, options, takes, target
+from lra.nodes import CONVOLUTION, factory, kernel_factory, options, takes, target
 
 
 def make_model(
@@ -26,7 +26,8 @@ def make_model(
     if takes(model, "mixer"):
         parts["mixer"] = factory(mixer)
         if takes(mixer, "kernel"):
-            parts["mixer"] = partial(parts["mixer"], kernel=_kernel_factory(spec, kernel))
+            made = kernel_factory(kernel, spec.max_length) if kernel else None
+            parts["mixer"] = partial(parts["mixer"], kernel=made)
             kernel = {}
     elif mixer != CONVOLUTION:
         raise UserError(f"{target(model).__name__} takes no mixer, but this is one: {dict(mixer)}.")
@@ -35,10 +36,3 @@ def make_model(
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])
 
-
-def _kernel_factory(spec: TaskSpec, kernel: Mapping[str, Any]) -> partial | None:
-    if not kernel:
-        return None
-    if "length" in kernel and kernel["length"] is None:
-        kernel = {**kernel, "length": spec.max_length}
-    return factory(kernel)

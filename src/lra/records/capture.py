@@ -10,6 +10,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 from lra.errors import UserError
 from lra.paths import CHECKOUT, workspace
 from lra.records.schema import Code
+from lra.records.sources import sources
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
 PACKAGES = (
@@ -65,8 +67,11 @@ def _user() -> str:
         return ""
 
 
-def capture_code(run_dir: Path, command: list[str]) -> Code:
-    """Version, git revision and packages. Uncommitted changes are saved as `code.patch` in `run_dir`."""
+def capture_code(run_dir: Path, command: list[str], config: Mapping[str, Any]) -> Code:
+    """Version, git revision, packages, and hashes of the code that the configuration names.
+
+    Uncommitted changes are saved as `code.patch` in `run_dir`.
+    """
     patch = _uncommitted()
     if patch:
         try:
@@ -82,6 +87,7 @@ def capture_code(run_dir: Path, command: list[str]) -> Code:
         git_rev=git("rev-parse", "HEAD").decode().strip() or None,
         dirty=bool(patch),
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else None,
+        sources=sources(config),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: metadata.version(name) for name in PACKAGES},

@@ -70,14 +70,17 @@ class Budget(Model):
 class Score(Model):
     value: float  # accuracy in [0, 1] or RMSE
     n: int  # samples it was measured on
-    standard_error: float | None  # of test sampling: sqrt(p (1 − p) / n) for an accuracy
+    # Of test sampling: sqrt(p (1 − p) / n) for an accuracy, from the squared errors for an RMSE. Records of RMSE
+    # before this was measured have none.
+    standard_error: float | None
 
     @classmethod
     def of(cls, metric: str, logged: Mapping[str, float]) -> Self:
-        """From what a test logs: `test/<metric>` and `test/n`."""
+        """From what a test logs: `test/<metric>`, `test/n` and, for an RMSE, `test/standard_error`."""
         value, n = logged[f"test/{metric}"], round(logged["test/n"])
-        error = math.sqrt(value * (1 - value) / n) if metric == "accuracy" else None
-        return cls(value=value, n=n, standard_error=error)
+        if metric == "accuracy":
+            return cls(value=value, n=n, standard_error=math.sqrt(value * (1 - value) / n))
+        return cls(value=value, n=n, standard_error=logged["test/standard_error"])
 
 
 class Best(Model):
@@ -129,6 +132,9 @@ class Code(Model):
     git_rev: str | None
     dirty: bool
     patch_sha256: str | None = None
+    sources: dict[
+        str, str
+    ] = {}  # hashes of the model's code, see `records.sources`; records before it have none
     python: str
     platform: str
     packages: dict[str, str]

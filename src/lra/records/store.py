@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from lra import history
 from lra.errors import UserError
 from lra.records.schema import SCHEMA_VERSION, EvaluationRecord, RunRecord
 
@@ -81,8 +82,12 @@ def write_text(target: Path, text: str) -> None:
 
 
 def load(file: Path) -> RunRecord:
-    """Read one record; raise UserError naming the file and what is wrong with it."""
+    """Read one record; raise UserError naming the file and what is wrong with it.
+
+    Options that are younger than the record get the value that says what the code did then.
+    """
     record = _read(Path(file), RunRecord)
+    record.config = history.completed(record.config)
     if record.run_id != Path(file).stem:
         raise UserError(f"{file}: holds run {record.run_id}; a record's file is named after its run")
     return record

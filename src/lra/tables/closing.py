@@ -118,7 +118,7 @@ def _verdict(result: Comparison, why: list[str], metric: str) -> str:
     if why:
         return "none: this run is not comparable with the paper's"
     if not result.verdict:
-        return "none: neither a spread nor a sampling error is known"
+        return "none: the error of test sampling is not known"
     words = result.verdict
     if result.noise is not None:
         words += f" (two standard errors of the difference: {text.number(result.noise, metric)})"

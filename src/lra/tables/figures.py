@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lra.config import compose
-from lra.nodes import factory
+from lra.nodes import kernel_factory
 from lra.paths import CONFIG_DIR
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA
@@ -158,7 +158,7 @@ def kernels(length: int = 512, features: int = 4) -> str:
         figure, panels = _panels(len(names))
         for axes, name in zip(panels, names, strict=True):
             torch.manual_seed(0)
-            kernel = factory(compose([f"kernel={name}"])["kernel"])(features, 1)
+            kernel = kernel_factory(compose([f"kernel={name}"])["kernel"], length)(features, 1)
             for line, colour in zip(kernel(length)[0], COLOURS, strict=False):
                 axes.plot(line / line.abs().max(), color=colour, linewidth=1)
             axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")

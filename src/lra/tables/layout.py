@@ -175,7 +175,7 @@ def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
     return Grid(
         ["Model", "Task", "Paper", "Ours", "Why it stands apart"],
         lines,
-        title="Apart: reduced budgets and other data. Not comparable; in no mean, average or verdict",
+        title="Apart: reduced budgets, other data, other recipes. Not comparable; in no mean, average or verdict",
     )
 
 

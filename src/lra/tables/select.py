@@ -17,6 +17,7 @@ from typing import Literal
 from lra.errors import UserError, choose
 from lra.records.schema import RunRecord, Variant
 from lra.studies.schema import PAPER_DATA, Average, Column, Planned, Row, Study
+from lra.tables.drift import drift
 from lra.tables.reported import REPORTED_DIR, Reported, reported_average, reported_cell
 from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
 
@@ -127,7 +128,7 @@ def reasons_apart(record: RunRecord, protocol: str, data: tuple[Variant, ...] = 
             reasons.append(f"{100 * record.budget.fraction:.3g} % of the recipe's training samples")
     if record.data.protocol != protocol:
         reasons.append(f"validation is {record.data.protocol}, the paper's is {protocol}")
-    return reasons
+    return reasons + drift(record)
 
 
 def belongs(record: RunRecord, planned: Planned) -> bool:
@@ -155,12 +156,13 @@ def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPOR
 
 
 def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """One record a seed, budget and data: the newest, sorted by seed; and a sentence for each older one."""
+    """Of equal seed, budget, data and configuration the newest, sorted by seed; and a sentence for each older one."""
     kept: dict[tuple, RunRecord] = {}
     notes = []
     for record in sorted(records, key=lambda r: (r.created_utc, r.run_id), reverse=True):
         budget, data = record.budget, record.data
-        key = (record.identity.seed, budget.kind, tuple(budget.reasons), data.variant, data.protocol)
+        seed = record.identity.seed
+        key = (seed, budget.kind, tuple(budget.reasons), data.variant, data.protocol, tuple(drift(record)))
         if key in kept:
             notes.append(
                 f"{record.identity.experiment} seed {record.identity.seed}: run {record.run_id} is left out, "

@@ -65,8 +65,8 @@ def summarize(records: list[RunRecord]) -> Summary:
 def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_better: bool) -> Comparison:
     """Ours against the paper's: match when |Δ| <= 2·sqrt(s_ours²/n + s_paper²/n_paper + SE²).
 
-    SE is the error of test sampling. Where the paper gives no std, SE stands in for it; where it gives no n,
-    n_paper is 1; where we have one run, the paper's spread (or SE) stands in for ours.
+    SE is the error of test sampling; without it nothing is said. Where the paper gives no std, SE stands in for
+    it; where it gives no n, n_paper is 1; where we have one run, the paper's spread (or SE) stands in for ours.
     """
     if paper is None:
         return Comparison(None, None, "")
@@ -75,16 +75,12 @@ def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_
         return Comparison(None, None, "match" if ours_at_chance else above)
     delta = ours.mean - float(paper.mean)
     se = ours.sampling_error
-    paper_spread = float(paper.std) / math.sqrt(paper.n or 1) if paper.std is not None else se
-    our_spread = ours.std / math.sqrt(ours.n) if ours.std is not None else _first(paper.std, se)
-    known = [s for s in (our_spread, paper_spread, se) if s is not None]
-    if not known:
+    if se is None:
         return Comparison(delta, None, "")
-    error = math.sqrt(sum(s * s for s in known))
+    paper_std = se if paper.std is None else float(paper.std)
+    paper_spread = se if paper.std is None else paper_std / math.sqrt(paper.n or 1)
+    our_spread = paper_std if ours.std is None else ours.std / math.sqrt(ours.n)
+    error = math.sqrt(our_spread**2 + paper_spread**2 + se**2)
     gain = delta if higher_is_better else -delta
     verdict = "match" if abs(delta) <= 2 * error else above if gain > 0 else below
     return Comparison(delta, 2 * error, verdict, suspicious=gain > 3 * error)
-
-
-def _first(*values) -> float | None:
-    return next((float(v) for v in values if v is not None), None)

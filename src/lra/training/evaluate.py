@@ -99,7 +99,7 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord,
         checkpoint_sha256=file_sha256(finished.checkpoint),
         device=capture.device_name(assembled.module.device),
         precision=config.trainer.precision,
-        code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv),
+        code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv, record.config),
     )
     return evaluation, store.write_evaluation(evaluation, config.results_dir)
 

@@ -36,6 +36,27 @@ class Mean(Metric):
         return self.total / self.count
 
 
+class StandardError(Metric):
+    """Standard error of an RMSE r by test sampling: std(e²) / (2 r √n), e the error of a sample (delta method)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("count", "squares", "fourth_powers"):
+            self.add_state(state, torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, errors: Tensor) -> None:
+        """The errors (B,) of a batch."""
+        squares = errors.detach().double().square()
+        self.count += len(squares)
+        self.squares += squares.sum()
+        self.fourth_powers += squares.square().sum()
+
+    def compute(self) -> Tensor:
+        mean = self.squares / self.count
+        variance = (self.fourth_powers / self.count - mean.square()).clamp(min=0)
+        return torch.where(mean > 0, (variance / (4 * mean * self.count)).sqrt(), 0.0)
+
+
 class SequenceModule(pl.LightningModule):
     """Trains a classifier (cross entropy, accuracy) or a regression (squared error, RMSE)."""
 
@@ -45,6 +66,8 @@ class SequenceModule(pl.LightningModule):
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
         self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
         self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in SPLITS})
+        if self.spec.metric == "rmse":
+            self.metrics["standard_error"] = StandardError()
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}
@@ -77,9 +100,13 @@ class SequenceModule(pl.LightningModule):
         self._evaluate(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+        outputs = self._evaluate(batch, "test")
+        if self.spec.metric == "rmse":
+            error = self.metrics["standard_error"]
+            error.update(outputs.squeeze(-1) - batch.y)
+            self.log("test/standard_error", error, on_step=False, on_epoch=True, batch_size=len(batch.y))
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def _evaluate(self, batch: Batch, split: str) -> Tensor:
         outputs, n = self(batch).float(), len(batch.y)
         metric, mean = self.metrics[f"{split}_metric"], self.losses[f"{split}_loss"]
         metric.update(outputs.squeeze(-1) if self.spec.metric == "rmse" else outputs, batch.y)
@@ -88,6 +115,7 @@ class SequenceModule(pl.LightningModule):
         self.log(f"{split}/{self.spec.metric}", metric, **shared)
         self.log(f"{split}/loss", mean, **shared)
         self.log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True, **shared)
+        return outputs
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = make_optimizer(self.model, self.optimizer_config)

@@ -88,7 +88,7 @@ def opening(
             train_s=previous.compute.train_s if previous else 0.0,
             restarts=previous.compute.restarts + 1 if previous else 0,
         ),
-        code=capture.capture_code(run_dir, sys.orig_argv),
+        code=capture.capture_code(run_dir, sys.orig_argv, resolved),
         health=previous.health if previous else [],
     )
 

@@ -23,6 +23,7 @@ from lra.errors import Interrupted, UserError
 from lra.paths import short
 from lra.records import store
 from lra.records.schema import RunRecord
+from lra.records.sources import changed
 from lra.tables.closing import closing
 from lra.terminal import Console, complain
 from lra.training.processes import Stop, check_launch, is_main, process_group, requeue
@@ -51,6 +52,12 @@ def run(
             "checkpoints.",
             soft_wrap=True,
         )
+        if names := changed(previous.code.sources, previous.config):
+            console.print(
+                f"The code of this run has changed since: {', '.join(names)}. What follows is the result of the "
+                f"earlier code ({(previous.code.git_rev or 'unknown revision')[:10]}).",
+                soft_wrap=True,
+            )
         _compare(previous, config, console)
         return previous
 

@@ -1,0 +1,63 @@
+"""Recipe drift: where a record's stored configuration is not what its recipe, with its changes, says today."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from lra.config import Config, compose, experiments, flat, is_data_place
+from lra.records.schema import RunRecord
+
+PLANNED = (
+    "model.layers",
+    "model.features",
+    "scheduler.",
+    "trainer.epochs",
+    "trainer.batch_size",
+)  # a budget cuts them
+
+
+def drift(record: RunRecord) -> list[str]:
+    """`kernel.n_ssm is 1, the recipe has 2` for each field that differs; empty for a recipe that is not known.
+
+    The seed, the budget with what it cuts, the place of the data and the record's own changes are no drift.
+    """
+    name = record.identity.experiment
+    if name not in experiments():
+        return []
+    recipe = _recipe(name) | record.identity.changes
+    stored = flat(record.config)
+    _unplan(stored, record)
+    cut = PLANNED if record.budget.kind != "paper" else ()
+    return [
+        f"{key} is {_shown(stored, key)}, the recipe has {_shown(recipe, key)}"
+        for key in sorted(recipe.keys() | stored.keys())
+        if _differ(stored, recipe, key)
+        and key != "seed"
+        and not is_data_place(key)
+        and not key.startswith(("budget.", *cut))
+    ]
+
+
+@cache
+def _recipe(experiment: str) -> dict[str, Any]:
+    return flat(Config.model_validate(compose([f"experiment={experiment}"])).identity())
+
+
+def _unplan(stored: dict[str, Any], record: RunRecord) -> None:
+    """Milestones are epochs in a recipe and steps in a record, whose schedule is that of the plan."""
+    milestones, budget = stored.get("scheduler.milestones"), record.budget
+    if milestones:
+        stored["scheduler.milestones"] = [
+            m * budget.planned_epochs // budget.planned_steps for m in milestones
+        ]
+
+
+def _differ(stored: dict[str, Any], recipe: dict[str, Any], key: str) -> bool:
+    missing = object()
+    return stored.get(key, missing) != recipe.get(key, missing)
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "missing"

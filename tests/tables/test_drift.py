@@ -1,0 +1,70 @@
+"""Records whose stored configuration is not today's recipe are shown apart, with the fields that differ."""
+
+import pytest
+from factory import make_record, recorded_config
+
+from lra.studies.schema import load_study
+from lra.tables.drift import drift
+from lra.tables.explain import explain
+from lra.tables.select import build
+
+LISTOPS = "lra/listops-s4d"
+
+
+def stored(experiment=LISTOPS, changes=None, **edits):
+    config = recorded_config(experiment, changes or {})
+    for key, value in edits.items():
+        *groups, leaf = key.split(".")
+        node = config
+        for group in groups:
+            node = node[group]
+        node[leaf] = value
+    return make_record(experiment, 0.6, changes=changes, config=config)
+
+
+def test_no_drift_for_the_recipe_and_its_own_changes():
+    assert drift(stored()) == []
+    assert drift(stored(changes={"kernel.init": "inv"})) == []
+
+
+def test_seed_and_place_of_the_data_are_no_drift():
+    assert drift(stored(**{"seed": 7, "task.path": "elsewhere"})) == []
+
+
+@pytest.mark.parametrize(
+    ("edits", "words"),
+    [
+        ({"kernel.dt_max": 0.2}, "kernel.dt_max is 0.2, the recipe has 0.1"),
+        ({"optimizer.decay_norms_and_biases": False}, "decay_norms_and_biases is false, the recipe has true"),
+        ({"kernel.gone": 1}, "kernel.gone is 1, the recipe has missing"),
+    ],
+)
+def test_each_field_that_differs_is_named(edits, words):
+    (difference,) = drift(stored(**edits))
+    assert words in difference
+
+
+def test_steps_of_a_plan_are_compared_with_epochs_of_a_recipe():
+    record = stored("bidmc/hr-s4d")
+    steps = record.budget.planned_steps // record.budget.planned_epochs
+    record.config["scheduler"]["milestones"] = [steps * e for e in (100, 200, 300, 400)]
+    assert drift(record) == []
+    record.config["scheduler"]["milestones"] = [steps * e for e in (100, 200)]
+    assert len(drift(record)) == 1
+
+
+def test_a_cut_run_may_differ_where_its_budget_cuts():
+    record = make_record(LISTOPS, 0.3, kind="demo", fraction=0.1)
+    record.config["model"]["layers"] = 2
+    record.config["scheduler"]["total_steps"] = 1600
+    assert drift(record) == []
+
+
+def test_a_drifted_record_stands_apart_and_explain_says_why(golden):
+    fixture = load_study("fixture", golden / "experiments")
+    current, old = stored(), stored(**{"kernel.dt_max": 0.2})
+    table = build(fixture, [current, old], golden / "reported")
+    cell = table.find("legs:listops")
+    assert cell.complete == [current]
+    assert cell.apart == [old]
+    assert "kernel.dt_max is 0.2, the recipe has 0.1" in explain(table, "legs:listops")
