@@ -66,6 +66,28 @@ def test_groups_of_s4d_are_those_of_the_published_code():
     assert groups["head.bias"] == (0.01, 0.05)  # encoder and head keep the decay, biases included
 
 
+@pytest.mark.parametrize("decayed", [True, False])
+def test_groups_on_several_gpus_are_those_on_one(decayed):
+    """Lightning turns batch norms into SyncBatchNorm before the optimizer is made."""
+    optimizer = OPTIMIZER.model_copy(update={"decay_norms_and_biases": decayed})
+    one, several = make(), torch.nn.SyncBatchNorm.convert_sync_batchnorm(make())
+    assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in several.modules())
+    names = [[(g["lr"], g["weight_decay"], g["names"]) for g in parameter_groups(m, optimizer)] for m in (one, several)]
+    assert names[0] == names[1]
+
+
+def test_norms_and_biases_decay_where_the_recipe_says():
+    """v1 to v4.0 and DSS decay them, v4.1 does not; what a kernel exempts stays exempt."""
+    groups = {
+        name: group["weight_decay"]
+        for group in parameter_groups(make(), OPTIMIZER.model_copy(update={"decay_norms_and_biases": True}))
+        for name in group["names"]
+    }
+    assert {name for name, decay in groups.items() if decay == 0} == {
+        f"backbone.blocks.{i}.layer.kernel.{p}" for i in (0, 1) for p in ("A_real", "A_imag", "B", "log_dt")
+    }
+
+
 def test_groups_of_dss_keep_w_slow_and_undecayed():
     groups = group_of(make(DSS, lr={"Lambda": 0.001, "W": 0.001, "dt": 0.02}))
     kernel = "backbone.blocks.0.mixer.kernel"
