@@ -72,7 +72,10 @@ def test_groups_on_several_gpus_are_those_on_one(decayed):
     optimizer = OPTIMIZER.model_copy(update={"decay_norms_and_biases": decayed})
     one, several = make(), torch.nn.SyncBatchNorm.convert_sync_batchnorm(make())
     assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in several.modules())
-    names = [[(g["lr"], g["weight_decay"], g["names"]) for g in parameter_groups(m, optimizer)] for m in (one, several)]
+    names = [
+        [(g["lr"], g["weight_decay"], g["names"]) for g in parameter_groups(m, optimizer)]
+        for m in (one, several)
+    ]
     assert names[0] == names[1]
 
 
@@ -84,7 +87,7 @@ def test_norms_and_biases_decay_where_the_recipe_says():
         for name in group["names"]
     }
     assert {name for name, decay in groups.items() if decay == 0} == {
-        f"backbone.blocks.{i}.layer.kernel.{p}" for i in (0, 1) for p in ("A_real", "A_imag", "B", "log_dt")
+        f"backbone.blocks.{i}.mixer.kernel.{p}" for i in (0, 1) for p in ("A_real", "A_imag", "B", "log_dt")
     }
 
 

@@ -35,4 +35,3 @@ def make_model(
         raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}. Use kernel=none.")
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])
-
