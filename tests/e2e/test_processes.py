@@ -80,7 +80,7 @@ def assert_same(found: tuple[RunRecord, dict[str, torch.Tensor]], expected: Any)
 def test_started_by_lightning(tmp_path, single):
     said = finish(command(tmp_path))
     assert said.count("custom/toy  seed 0") == 1  # one card
-    assert said.count("record: ") == 1
+    assert said.count("│ record") == 1
     record, weights = outcome(tmp_path)
     assert_same((record, weights), single)
     assert record.compute.n_devices == 2

@@ -28,7 +28,7 @@ def test_the_papers_budget_is_the_recipe(toy):
 
 def test_cuts_are_named_and_stretch_the_schedule(toy):
     cut = plan(toy, kind="reduced", epochs=5, train_samples=400, layers=1, features=4)
-    assert cut.reasons == ["5 of 10 epochs", "400 of 1 000 training samples", "4 of 8 features"]
+    assert cut.reasons == ["5 of 10 epochs", "400 of 1,000 training samples", "4 of 8 features"]
     assert cut.steps == 40
     assert cut.fraction == pytest.approx(0.2)
     assert (cut.scheduler.warmup_steps, cut.scheduler.total_steps) == (8, 42)
@@ -37,7 +37,7 @@ def test_cuts_are_named_and_stretch_the_schedule(toy):
 
 def test_short_samples_only(toy):
     cut = plan(toy, short=300, kind="reduced", train_length=50)
-    assert cut.reasons == ["300 of 1 000 training samples", "50 of 100 positions a training sample"]
+    assert cut.reasons == ["300 of 1,000 training samples", "50 of 100 positions a training sample"]
 
 
 def test_a_cut_above_the_recipe_is_none(toy):

@@ -10,11 +10,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lra.errors import UserError
+from lra.paths import short
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import STUDIES_DIR, Planned, Study, load_studies
 from lra.tables import text
-from lra.tables.render import terminal
+from lra.tables.layout import family_grid
+from lra.tables.render import terminal_grid
 from lra.tables.reported import REPORTED_DIR, Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_apart
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
@@ -23,15 +25,15 @@ from lra.tables.statistics import Comparison, at_chance, compare, scale, summari
 def closing(
     record: RunRecord, results_dir: Path, studies_dir: Path = STUDIES_DIR, reported_dir: Path = REPORTED_DIR
 ) -> RenderableType:
-    """The comparison of one run and the rows of its model family in its study's table.
+    """What a run ends with: its model family on its task, then its own result card.
 
-    A record that fits no study's cell is compared with chance only.
+    A record that fits no study's cell is compared with the majority class only.
     """
     studies, problems = load_studies(studies_dir)
     home = find(record, studies, reported_dir, problems)
+    place = store.path(record, results_dir)
     if home is None:
-        nothing = Text("No study has a cell for this run.", style="dim")
-        return Group(comparison(record, None), nothing, *_left_out(problems))
+        return Group(*_left_out(problems), result_card(record, place, None))
     study, planned = home
     records, unreadable = store.load_all(results_dir)
     problems += unreadable
@@ -39,9 +41,13 @@ def closing(
     try:
         table = build(study.model_copy(update={"rows": family}), records, reported_dir)
     except UserError as error:
-        return Group(comparison(record, None), *_left_out([*problems, str(error)]))
-    reported = table.cells[planned.row.key, planned.column.key].reported
-    return Group(comparison(record, reported, planned.column.protocol), terminal(table), *_left_out(problems))
+        return Group(*_left_out([*problems, str(error)]), result_card(record, place, None))
+    cell = table.cells[planned.row.key, planned.column.key]
+    return Group(
+        *_left_out(problems),
+        terminal_grid(family_grid(table, planned.column)),
+        result_card(record, place, cell.reported, planned.column.protocol, study.name),
+    )
 
 
 def find(
@@ -65,30 +71,39 @@ def _left_out(problems: list[str]) -> list[Text]:
     return [Text(f"left out: {problem}", style="yellow") for problem in dict.fromkeys(problems)]
 
 
-def comparison(record: RunRecord, reported: Reported | None, protocol: str | None = None) -> RenderableType:
-    """Ours, chance, the paper's number, the difference and what it means; for one run, finished or not.
+def result_card(
+    record: RunRecord,
+    place: Path,
+    reported: Reported | None,
+    protocol: str | None = None,
+    study: str | None = None,
+) -> RenderableType:
+    """Ours, the majority class, the paper's number, the difference and what it means; for one run, finished or not.
 
-    `protocol` is how the paper chose its checkpoint; None when there is no paper to compare with.
+    `place` is the record's file; `protocol` is how the paper chose its checkpoint, None without a paper to compare
+    with; `study` has the cell of this run.
     """
     grid = RichTable.grid(padding=(0, 2))
-    for label, words in _lines(record, reported, protocol or record.data.protocol):
-        grid.add_row(Text(label, style="dim"), Text(words))
+    for label, words in [
+        *_lines(record, reported, protocol or record.data.protocol),
+        ("record", short(place)),
+        ("next", _next(record, study)),
+    ]:
+        grid.add_row(Text(label, style="dim"), Text(words, overflow="fold"))
     changes = ", ".join(f"{k}={v}" for k, v in record.identity.changes.items())
     name = " ".join(p for p in (record.identity.experiment, changes) if p)
-    title = Text(f"{name}, seed {record.identity.seed}")  # a str would be read as markup
+    title = Text(f"{name}, seed {record.identity.seed}")
     return Panel(grid, title=title, title_align="left", expand=False)
 
 
 def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[tuple[str, str]]:
-    metric, test, chance = record.metrics.name, record.metrics.test, record.metrics.chance
-    factor = scale(record)
+    metric, test, majority = record.metrics.name, record.metrics.test, record.metrics.chance
     why = reasons_apart(record, protocol)
     lines = [("ours", _our_words(record))]
-    if chance is not None:
-        words = f"{text.number(chance * factor, metric)} (the best constant answer on this test split)"
-        lines.append(("chance", words))
+    if majority is not None:
+        lines.append(("majority class", text.number(majority * scale(record), metric)))
     if record.status == "complete" and at_chance(record):
-        lines.append(("", "not above chance: within 2 standard errors of it"))
+        lines.append(("", "ours is within 2 standard errors of it"))
     lines.append(("paper", text.paper(reported) if reported else "no number for this run"))
     if reported and test:
         result = compare(
@@ -98,8 +113,21 @@ def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[
             unit = " points" if metric == "accuracy" else ""
             lines.append(("difference", f"{text.signed(result.delta, metric)}{unit}"))
         lines.append(("verdict", _verdict(result, why, metric)))
-    lines += [("apart", reason) for reason in why]
+    if why:
+        label = "reduced" if record.budget.kind != "paper" else "excluded"
+        lines.append((label, ", ".join(reason.replace(" of ", "/", 1) for reason in why)))
     return lines
+
+
+def _next(record: RunRecord, study: str | None) -> str:
+    """What to do after this run."""
+    changes = "".join(f" {k}={v}" for k, v in record.identity.changes.items())
+    command = f"python train.py experiment={record.identity.experiment}{changes}"
+    if record.status != "complete":
+        return "the same command resumes from the last checkpoint"
+    if record.budget.kind != "paper":
+        return f"{command} plan=true  (time and memory of the whole recipe)"
+    return f"python scripts/make_tables.py {study}" if study else f"{command} seed={record.identity.seed + 1}"
 
 
 def _our_words(record: RunRecord) -> str:
@@ -111,12 +139,12 @@ def _our_words(record: RunRecord) -> str:
         if test.standard_error
         else ""
     )
-    return f"{text.apart(record)}  ({noise}{test.n} test samples)"
+    return f"{text.apart(record)}  ({noise}{test.n:,} test samples)"
 
 
 def _verdict(result: Comparison, why: list[str], metric: str) -> str:
     if why:
-        return "none: this run is not comparable with the paper's"
+        return f"not comparable with the paper ({'reduced' if why[0].endswith('budget') else 'excluded'} run)"
     if not result.verdict:
         return "none: the error of test sampling is not known"
     words = result.verdict

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from lra.records.schema import RunRecord
-from lra.studies.schema import Row
+from lra.studies.schema import Column, Row
 from lra.tables import text
 from lra.tables.select import Cell, Table
 
@@ -177,6 +177,16 @@ def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
         lines,
         title="Apart: reduced budgets, other data, other recipes. Not comparable; in no mean, average or verdict",
     )
+
+
+def family_grid(table: Table, column: Column) -> Grid:
+    """One column of a table that has the rows of a model family, one line a row."""
+    lines = []
+    for row in table.study.rows:
+        if cell := table.cell(row, column):
+            ours = Entry(text.ours(cell))
+            lines.append([Entry(row.title), Entry(text.paper(cell.reported)), ours, difference(cell)])
+    return Grid([column.title, "Paper", "Ours", "Δ"], lines, title=table.study.title)
 
 
 def difference(cell: Cell) -> Entry:

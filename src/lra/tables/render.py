@@ -108,14 +108,12 @@ def terminal_document(doc: Document) -> RenderableType:
     parts: list[RenderableType] = [Text(doc.title, style="bold")]
     parts += [Text.assemble((f"{label}: ", "dim"), words) for label, words in doc.header]
     for grid in doc.grids:
-        parts.append(Text(""))
-        if grid.title:
-            parts.append(Text(grid.title, style="yellow"))
-        parts.append(_rich(grid))
+        parts += [Text(""), terminal_grid(grid)]
     return Group(*parts, *[Text(line, style="dim") for line in doc.footer])
 
 
-def _rich(grid: Grid) -> RichTable:
+def terminal_grid(grid: Grid) -> RenderableType:
+    """A grid under its title."""
     table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in grid.columns:
         table.add_column(title, overflow="fold")
@@ -123,7 +121,7 @@ def _rich(grid: Grid) -> RichTable:
         if i in grid.breaks:
             table.add_row()
         table.add_row(*[Text(e.text, style=_RICH[e.style]) for e in line])
-    return table
+    return Group(Text(grid.title, style="yellow"), table) if grid.title else table
 
 
 def csv_document(doc: Document) -> str:

@@ -39,7 +39,7 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
     def lower(what: str, recipe: int, limit: int | None) -> int:
         if limit is None or limit >= recipe:
             return recipe
-        reasons.append(f"{limit:,} of {recipe:,} {what}".replace(",", " "))
+        reasons.append(f"{limit:,} of {recipe:,} {what}")
         return limit
 
     epochs = lower("epochs", config.trainer.epochs, cut.epochs)

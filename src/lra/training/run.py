@@ -93,7 +93,6 @@ def run(
             console.print(f"Interrupted. {then}.")
             sys.exit(128 + interrupted.signum if is_main() else 0)
         _compare(record, config, console)
-    console.print(f"record: {short(record_path)}", soft_wrap=True)
     return record
 
 
