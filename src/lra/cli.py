@@ -30,7 +30,7 @@ def explain_errors() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Interrupted) as stopped:
         _complain("Interrupted.")
-        sys.exit(128 + getattr(stopped, "signum", signal.SIGINT))
+        sys.exit(getattr(stopped, "exit_status", 128 + signal.SIGINT))
     except Exception as error:
         if (message := explanation(error)) is None:
             raise

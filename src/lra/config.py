@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra import history
-from lra.bounds import Seed
+from lra.bounds import Duration, Seed
 from lra.errors import UserError
 from lra.nodes import check_nodes, not_valid
 from lra.paths import CONFIG_DIR, workspace
@@ -35,6 +35,7 @@ NEUTRAL_TRAINER = (
     "auto_batch",
     "data_on_device",
     "checkpoint_minutes",
+    "time_limit",
 )
 
 
@@ -96,6 +97,7 @@ class Trainer(Strict):
     auto_batch: bool
     data_on_device: bool
     checkpoint_minutes: float = Field(ge=0)
+    time_limit: Duration | None  # seconds, once parsed
 
     @property
     def processes(self) -> int:

@@ -6,17 +6,24 @@ import difflib
 import signal
 from collections.abc import Iterable
 
+TIMED_OUT = 124
+
 
 class UserError(Exception):
     """Something the user can fix. The message says what is wrong, the value, what is allowed and what to do."""
 
 
 class Interrupted(BaseException):
-    """The process was asked to stop; `signum` says by which signal."""
+    """The process was asked to stop; `signum` says by which signal, None by its time limit."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
+    def __init__(self, signum: int | None) -> None:
+        super().__init__("time limit" if signum is None else signal.Signals(signum).name)
         self.signum = signum
+
+    @property
+    def exit_status(self) -> int:
+        """As shells and timeout(1) have it."""
+        return TIMED_OUT if self.signum is None else 128 + self.signum
 
 
 def near(value: str, allowed: Iterable[str]) -> str:

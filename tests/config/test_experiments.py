@@ -85,6 +85,8 @@ def test_every_kernel_fits_the_recipe(kernel):
         (["optimizer.lr=fast"], r"optimizer.lr: .* number .*'fast'"),
         (["optimizer.lr=-1"], r"optimizer.lr: Input should be greater than 0 \(given: -1\)"),
         (["trainer.precision=16"], r"trainer.precision: .*32-true"),
+        (["trainer.time_limit=soon"], r"trainer.time_limit: a duration is 90s, 9m, 2h, .* \(given: 'soon'\)"),
+        (["trainer.time_limit=0m"], r"trainer.time_limit: Input should be greater than 0"),
         (["seed=-1"], r"seed: "),
         (["scheduler.name=linear"], r"scheduler: .*cosine"),
         (["kernel._target_=lra.kernels.s5.S5"], r"lra.kernels.s5.S5 cannot be imported"),
@@ -107,12 +109,22 @@ def test_run_id_depends_on_what_is_computed_and_on_nothing_else():
         "logger=wandb",
         "data_dir=/elsewhere",
         "trainer.accelerator=cpu",
+        "trainer.time_limit=2h",
         "force=true",
         "kernel.init=legs",
     ]
     assert {run_id(override) for override in same} == {run_id()}
     other = ["seed=1", "seed=2", "kernel.init=lin", "budget=smoke", "trainer.precision=bf16-mixed"]
     assert len({run_id(), *map(run_id, other)}) == len(other) + 1
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("90s", 90), ("9m", 540), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), (3, 180), (0.5, 30)],
+)
+def test_durations(given, seconds):
+    composed = compose(["experiment=lra/listops-s4d", f"trainer.time_limit={given}"])
+    assert Config.parse(composed).trainer.time_limit == seconds
 
 
 def test_changes_against_the_recipe():

@@ -130,7 +130,7 @@ def test_interrupted_run_goes_on(smoke, tmp_path):
             break
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 130, rest
-    assert "goes on from the last checkpoint" in rest
+    assert "resumes from what is saved" in rest
     result = train(*smoke, "budget.epochs=8")
     assert result.returncode == 0, result.stderr
     assert "going on from" in result.stdout

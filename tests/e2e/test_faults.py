@@ -95,6 +95,22 @@ def test_asked_to_stop_saves_first(toy, whole, tmp_path, name, code):
     assert_recovers(toy, whole)
 
 
+def test_time_limit_saves_and_stops_and_each_start_makes_progress(toy, whole, capsys):
+    toy["trainer"]["checkpoint_minutes"] = 10
+    limited = toy | {"trainer": toy["trainer"] | {"time_limit": 1e-6}}
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stopped:
+            run(limited)
+        assert stopped.value.code == 124  # as of timeout(1)
+        assert "The time limit is reached. The same command resumes" in capsys.readouterr().out
+    record = recorded(toy)
+    assert (record.status, record.status_reason) == ("interrupted", "stopped at step 2")
+    ended = run(limited | {"trainer": toy["trainer"] | {"time_limit": "1h"}})
+    assert ended.metrics == whole[0].metrics
+    assert ended.compute.restarts == 2
+    assert all(torch.equal(weights(toy)[name], value) for name, value in whole[1].items())
+
+
 @pytest.mark.parametrize(
     ("name", "state", "array", "requeued"),
     [
@@ -118,7 +134,7 @@ def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, array, 
     assert struck(toy, name, 10, tmp_path / "log", **env) == 128 + signal.Signals[name]
     log = tmp_path / "scontrol.log"
     assert (log.read_text().split() if log.exists() else []) == (["requeue", requeued] if requeued else [])
-    assert ("SLURM will go on" in (tmp_path / "log").read_text()) == bool(requeued)
+    assert ("SLURM will start it again" in (tmp_path / "log").read_text()) == bool(requeued)
     assert max(saved(folder(toy))) == 10
     assert_recovers(toy, whole)
 

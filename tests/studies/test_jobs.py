@@ -108,6 +108,7 @@ def test_unreadable_records_are_said_to_be(tmp_path):
         (["run", "s4d-lr"], "Did you mean 's4d-lra'"),
         (["status", "s4d-lra", "seeds=a"], "seeds=a: give whole numbers"),
         (["explain", "s4d-lra", "s4d-lgs:listops"], "Did you mean 's4d-legs'"),
+        (["run", "s4d-lra", "time_limit=soon"], "time_limit=soon: a duration is 90s, 9m, 2h"),
     ],
 )
 def test_mistakes_in_study_commands(arguments, message):
@@ -145,3 +146,20 @@ def test_cells_go_to_a_launcher_at_once(tmp_path, monkeypatch):
     assert run_all(planned, Console(file=StringIO()), "ray") == {"not run": 4}
     assert [words[1] for words in started] == ["hydra/launcher=ray"] * 2
     assert all(words[-1] == "seed=0,1" for words in started)
+
+
+def test_runs_share_a_time_limit(tmp_path, monkeypatch):
+    clock, started = [100.0], []
+
+    def start(_, words):
+        started.append(words)
+        clock[0] += 25
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(run_module, "_start", start)
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: clock[0])
+    extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
+    planned = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
+    assert len(planned) == 4
+    run_all(planned, Console(file=StringIO()), limit=60)
+    assert [words[-1] for words in started] == [f"trainer.time_limit={left}s" for left in (60, 35, 10)]

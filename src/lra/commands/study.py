@@ -7,11 +7,13 @@
 
 `run` skips what is recorded and goes on with what was interrupted. budget=…, and any other option of `lra train`,
 hold for every run; only=… is a row, a column or row:column, with * for anything; seeds=… replaces the study's;
-launcher=slurm or launcher=ray hands the runs to a cluster (docs/clusters.md).
+launcher=slurm or launcher=ray hands the runs to a cluster (docs/clusters.md); time_limit=2h ends all of them by
+then, each with a checkpoint, and the same command resumes.
 """
 
 from __future__ import annotations
 
+from lra.bounds import seconds
 from lra.errors import UserError, choose, key_value
 from lra.terminal import Console, complain, visible
 
@@ -75,7 +77,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     from lra.studies.run import overview, run_all, tally
     from lra.studies.schema import load_study
 
-    own = {"only": None, "seeds": None, "launcher": None}
+    own = {"only": None, "seeds": None, "launcher": None, "time_limit": None}
     extra = []
     for option in options:
         key, value = key_value(option, "budget=demo only=s4d-legs")
@@ -87,7 +89,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     if command == "status":
         console.print(overview(planned))
         return 0
-    counts = run_all(planned, console, own["launcher"])
+    counts = run_all(planned, console, own["launcher"], _limit(own["time_limit"]))
     console.print(", ".join(f"{n} {s}" for s, n in counts.items()))
     return 0 if set(tally(planned)) == {"complete"} else 1
 
@@ -98,3 +100,10 @@ def _seeds(text: str | None) -> list[int] | None:
     if not all(part.isdigit() for part in text.split(",")):
         raise UserError(f"seeds={text}: give whole numbers with commas between them, e.g. seeds=0,1,2.")
     return [int(part) for part in text.split(",")]
+
+
+def _limit(text: str | None) -> float | None:
+    try:
+        return None if text is None else seconds(float(text) if text.isdigit() else text)
+    except ValueError as error:
+        raise UserError(f"time_limit={text}: {error}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -28,20 +29,33 @@ STYLES = {
 }
 
 
-def run_all(jobs: Sequence[Job], console: Console, launcher: str | None = None) -> dict[str, int]:
+def run_all(
+    jobs: Sequence[Job], console: Console, launcher: str | None = None, limit: float | None = None
+) -> dict[str, int]:
     """Run what is not complete; the number of jobs in each state at the end.
 
     Here, one after the other; with a `launcher` of Hydra's (slurm, ray) all cells at once, the seeds of a cell
-    as one array. Ctrl-C stops what is going on here (it resumes next time) and the study with it.
+    as one array. Ctrl-C stops what is going on here (it resumes next time) and the study with it. The runs share
+    a `limit` in seconds: each may take what the ones before it left.
     """
+    end = math.inf if limit is None else time.monotonic() + limit
     waiting = [job for job in jobs if state(job) != "complete"]
     with _display(jobs, console) as show:
         if launcher is None:
             for job in waiting:
-                _finish([(_start(job, job.arguments), [job])], show)
+                if time.monotonic() < end:
+                    _finish([(_start(job, limited(job.arguments, end)), [job])], show)
         else:
-            _finish([(_start(cell[0], sweep(cell, launcher)), cell) for cell in _cells(waiting)], show)
+            cells = _cells(waiting)
+            _finish([(_start(cell[0], limited(sweep(cell, launcher), end)), cell) for cell in cells], show)
     return tally(jobs)
+
+
+def limited(arguments: tuple[str, ...], end: float) -> tuple[str, ...]:
+    """Arguments of a run that stops by `end`, on the clock of time.monotonic."""
+    if end == math.inf:
+        return arguments
+    return (*arguments, f"trainer.time_limit={max(1, math.ceil(end - time.monotonic()))}s")
 
 
 def sweep(cell: Sequence[Job], launcher: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from lra.errors import Interrupted, UserError
 from lra.training.callbacks import Diverged, Divergence
 from lra.training.processes import Stop
 
+AGREE_EVERY = 10  # steps between the questions of several processes to each other; each waits for all devices
 NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.ckpt")
 
 
@@ -151,8 +153,10 @@ class Keeper(Checkpoint):
         # The last batch is followed by validation and the epoch's own checkpoint; gradients are not saved.
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
+        if trainer.world_size > 1 and trainer.global_step % AGREE_EVERY:
+            return
         due = time.monotonic() - self._last >= 60 * self.minutes
-        if _any(trainer, due or self.stop.signum is not None):
+        if _any(trainer, due or self.stop.due):
             self._save(trainer)
             self._stop_if_asked(trainer)
 
@@ -188,9 +192,9 @@ class Keeper(Checkpoint):
         trainer.strategy.barrier()
 
     def _stop_if_asked(self, trainer: pl.Trainer) -> None:
-        if _any(trainer, self.stop.signum is not None):
+        if _any(trainer, self.stop.due):
             self.stop.deferred = False
-            raise Interrupted(self.stop.signum or 15)
+            raise Interrupted(self.stop.signum if self.stop.due else signal.SIGTERM)  # or another process's
 
 
 def _any(trainer: pl.Trainer, decision: bool) -> bool:

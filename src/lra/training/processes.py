@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -62,14 +64,15 @@ def process_group() -> Iterator[None]:
 
 
 class Stop:
-    """Catches SIGTERM and SIGINT, and SLURM's warnings SIGUSR1 and SIGUSR2.
+    """Catches SIGTERM and SIGINT, and SLURM's warnings SIGUSR1 and SIGUSR2; knows when the time is up.
 
     While `deferred` a signal is only remembered in `signum`, for the training loop to save and stop; a second
-    SIGINT, and any signal at other times, raises Interrupted at once.
+    SIGINT, and any signal at other times, raises Interrupted at once. The `limit` is in seconds from now on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float | None = None) -> None:
         self.signum: int | None = None
+        self.end = math.inf if limit is None else time.monotonic() + limit
         self.deferred = False
         self.signals = [signal.SIGTERM, signal.SIGINT]
         if slurm_job() is not None:
@@ -80,6 +83,11 @@ class Stop:
             self.signum = self.signum or signum
             return
         raise Interrupted(signum)
+
+    @property
+    def due(self) -> bool:
+        """Whether this process has a reason to stop."""
+        return self.signum is not None or time.monotonic() >= self.end
 
     def install(self) -> None:
         """Handle the signals from here on; the trainer puts its own handlers in place when it starts."""

@@ -75,7 +75,7 @@ def run(
         console.print(card(record, "none"))
         estimate(config, assembled, console)
         return None
-    stop = Stop()
+    stop = Stop(config.trainer.time_limit)
     with _exclusive(run_dir), process_group(), stop.caught():
         try:
             _clean(record_path)
@@ -88,10 +88,11 @@ def run(
             console.print(card(record, short(run_dir)))
             record = Training(config, assembled, record, run_dir, console, stop).run()
         except Interrupted as interrupted:
-            queued = is_main() and interrupted.signum != signal.SIGINT and requeue()
+            why = "Interrupted" if interrupted.signum is not None else "The time limit is reached"
+            queued = is_main() and interrupted.signum not in (None, signal.SIGINT) and requeue()
             then = "SLURM will start it again" if queued else "The same command resumes from what is saved"
-            console.print(f"Interrupted. {then}.")
-            sys.exit(128 + interrupted.signum if is_main() else 0)
+            console.print(f"{why}. {then}.")
+            sys.exit(interrupted.exit_status if is_main() else 0)
         _compare(record, config, console)
     return record
 
