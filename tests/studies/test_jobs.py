@@ -163,3 +163,14 @@ def test_runs_share_a_time_limit(tmp_path, monkeypatch):
     assert len(planned) == 4
     run_all(planned, Console(file=StringIO()), limit=60)
     assert [words[-1] for words in started] == [f"trainer.time_limit={left}s" for left in (60, 35, 10)]
+
+
+def test_the_first_column_of_a_study_is_run_first(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(
+        run_module, "_start", lambda job, _: started.append(job.cell) or subprocess.Popen(["true"])
+    )
+    extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
+    run_all(jobs(load_study("first-cells"), extra=extra), Console(file=StringIO()))
+    rows = ("s4d-legs", "s4-original", "dss-softmax")
+    assert started == [f"{row}:{column}" for column in ("text", "listops", "image") for row in rows]

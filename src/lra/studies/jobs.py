@@ -30,6 +30,10 @@ class Job:
     run_dir: Path
 
     @property
+    def column(self) -> str:
+        return self.cell.partition(":")[2]
+
+    @property
     def name(self) -> str:
         return f"{self.cell} seed {self.seed}"
 

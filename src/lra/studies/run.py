@@ -34,12 +34,15 @@ def run_all(
 ) -> dict[str, int]:
     """Run what is not complete; the number of jobs in each state at the end.
 
-    Here, one after the other; with a `launcher` of Hydra's (slurm, ray) all cells at once, the seeds of a cell
-    as one array. Ctrl-C stops what is going on here (it resumes next time) and the study with it. The runs share
-    a `limit` in seconds: each may take what the ones before it left.
+    Here, one after the other, column by column, so that a study names its cheapest column first; with a `launcher`
+    of Hydra's (slurm, ray) all cells at once, the seeds of a cell as one array. Ctrl-C stops what is going on here
+    (it resumes next time) and the study with it. The runs share a `limit` in seconds: each may take what the ones
+    before it left.
     """
     end = math.inf if limit is None else time.monotonic() + limit
+    columns = list(dict.fromkeys(job.column for job in jobs))
     waiting = [job for job in jobs if state(job) != "complete"]
+    waiting.sort(key=lambda job: columns.index(job.column))
     with _display(jobs, console) as show:
         if launcher is None:
             for job in waiting:
