@@ -3,10 +3,11 @@
 import pytest
 
 from lra import history
-from lra.config import ROOT, Config, compose
+from lra.config import Config, compose
+from lra.paths import workspace
 from lra.records import store
 
-RECORDS, PROBLEMS = store.load_all(ROOT / "results")
+RECORDS, PROBLEMS = store.load_all(workspace() / "results")
 SUPERSEDED = {"d40670edafe6"}  # its recipe has another learning rate since
 
 
