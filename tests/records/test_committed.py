@@ -22,4 +22,3 @@ SUPERSEDED = {
 def test_recipe_is_that_of_the_record(file):
     record = store.load(file)
     assert drift(record) == SUPERSEDED.get(record.run_id, [])
-

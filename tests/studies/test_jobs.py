@@ -1,20 +1,23 @@
 """Studies as sets of runs: what runs, under which id, and what is skipped."""
 
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from factory import make_record
 from rich.console import Console
 
 from lra.config import Config, compose
 from lra.errors import UserError
 from lra.paths import CHECKOUT
+from lra.records import store
 from lra.studies import run as run_module
 from lra.studies.jobs import jobs, seconds_left, state
-from lra.studies.run import run_all, sweep
+from lra.studies.run import overview, run_all, sweep
 from lra.studies.schema import load_studies, load_study
 
 
@@ -88,6 +91,25 @@ def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monke
     )
     run_all(planned, Console(file=StringIO()))
     assert [job.seed for job in started] == [1]
+
+
+def test_status_counts_reduced_runs_as_such(tmp_path):
+    jobs_of = {"only": "s4d-legs:listops", "seeds": [0, 1], "extra": [f"results_dir={tmp_path}"]}
+    planned = jobs(load_study("s4d-lra"), **jobs_of)
+    assert "reduced" not in shown(planned)
+    for value in (0.3, 0.31):
+        store.write(
+            make_record(value=value, kind="demo", fraction=value / 100, reasons=["4 of 40 epochs"]), tmp_path
+        )
+    store.write(make_record(value=0.3, kind="demo", changes={"kernel.init": "inv"}), tmp_path)
+    assert re.search(r"s4d-legs:listops +0 +not run +2\b", shown(planned))
+    assert re.search(r"s4d-legs:listops +1 +not run *\n", shown(planned) + "\n")
+
+
+def shown(planned) -> str:
+    console = Console(file=StringIO(), width=100)
+    console.print(overview(planned))
+    return console.file.getvalue()
 
 
 def test_unreadable_records_are_said_to_be(tmp_path):

@@ -1,4 +1,4 @@
-"""Records whose stored configuration is not today's recipe are shown apart, with the fields that differ."""
+"""Records whose stored configuration is not today's recipe are excluded, with the fields that differ."""
 
 import pytest
 from factory import make_record, recorded_config
@@ -60,11 +60,11 @@ def test_a_cut_run_may_differ_where_its_budget_cuts():
     assert drift(record) == []
 
 
-def test_a_drifted_record_stands_apart_and_explain_says_why(golden):
+def test_a_drifted_record_is_excluded_and_explain_says_why(golden):
     fixture = load_study("fixture", golden / "experiments")
     current, old = stored(), stored(**{"kernel.dt_max": 0.2})
     table = build(fixture, [current, old], golden / "reported")
     cell = table.find("legs:listops")
     assert cell.complete == [current]
-    assert cell.apart == [old]
+    assert cell.excluded == [old]
     assert "kernel.dt_max is 0.2, the recipe has 0.1" in explain(table, "legs:listops")

@@ -1,5 +1,7 @@
 """The command line: writing, staleness, README blocks, grouping, errors."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -59,7 +61,11 @@ def test_check_names_what_is_stale(run, results):
     code, _, err = run("--check")
     assert code == 1
     named = [line.split(": ")[1].rpartition("/")[2] for line in err.splitlines() if line.startswith("stale")]
-    assert named == ["s4-lra.csv", "s4d-lra.md", "s4d-lra.csv", "s4d-lra.tex", "gone.md"]
+    of = {
+        study: [f"{study}.{suffix}" for suffix in ("md", "csv", "tex")]
+        for study in ("first-cells", "s4d-lra")
+    }
+    assert named == [*of["first-cells"], "s4-lra.csv", *of["s4d-lra"], "gone.md"]
 
 
 def test_one_study_only(run, results):
@@ -166,12 +172,32 @@ def test_a_sweep_groups_into_a_table(run, results):
     code, out, _ = run("--group", "kernel.init", "--format", "md")
     assert code == 0
     assert "| scifar/s4d-ablation | inv |  | 81.0 ±1.4 (n=2) | 0, 1 |" in out
-    assert "| scifar/s4d-ablation | inv | optimizer.lr=0.1 | *50.0 ▽10%* | 0; demo budget |" in out
+    assert "| scifar/s4d-ablation | inv | optimizer.lr=0.1 | *50.0 ▽10%* | seed 0; demo budget |" in out
     assert "| lra/listops-s4d | legs |  | 60.0 (n=1) | 0 |" in out
     for form in ("tex", "csv", "terminal"):
         code, out, _ = run("--group", "kernel.init", "--format", form)
         assert code == 0
         assert "81.0" in out
+
+
+def test_cut_runs_that_are_equal_but_for_the_seed_have_a_mean(run, results):
+    for seed, value in enumerate([0.30, 0.34]):
+        cut = {"kind": "reduced", "fraction": 0.1, "reasons": ["5 of 40 epochs"]}
+        store.write(make_record("scifar/s4d-ablation", value, seed=seed, **cut), results)
+    _, out, _ = run("--group", "kernel.init", "--format", "md", "--experiment", "scifar/*")
+    assert (
+        "| scifar/s4d-ablation | legs | *32.0 ±2.8 (n=2) ▽10%* | seeds 0, 1; reduced budget; 5 of 40 epochs |"
+        in out
+    )
+    assert "listops" not in out
+    _, out, _ = run("--group", "kernel.init", "--format", "csv", "--experiment", "scifar/*")
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert (row["kind"], row["n"], row["data"], row["budget"]) == ("excluded", "2", "official", "reduced")
+    assert float(row["mean"]) == pytest.approx(32)
+    assert float(row["std"]) == pytest.approx(2.8284, abs=1e-4)
+    code, _, err = run("--group", "kernel.init", "--experiment", "nothing*")
+    assert code != 0
+    assert "No record is of an experiment 'nothing*'" in err
 
 
 def test_demo_and_smoke_runs_leave_committed_files_alone(run, results):

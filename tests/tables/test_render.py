@@ -46,11 +46,11 @@ def test_average_is_a_dash_with_a_missing_cell(table):
 
 
 def test_reduced_runs_have_their_own_table_and_no_difference(table):
-    main, _, apart = render.markdown(table).partition("**Apart")
+    main, _, excluded = render.markdown(table).partition("**Excluded")
     assert "▽" not in main
-    assert "*36.0 ▽2%*" in apart
-    assert "*61.0 ◇standin*" in apart
-    assert "match" not in apart.split("- ")[0]
+    assert "*36.0 ▽2%*" in excluded
+    assert "*61.0 ◇standin*" in excluded
+    assert "match" not in excluded.split("- ")[0]
 
 
 def test_markdown_rows_have_equal_widths(table):
@@ -66,7 +66,7 @@ def test_latex_has_no_character_that_needs_a_package(table):
 def test_csv_has_a_row_a_cell_a_record_apart_and_an_average(table):
     rows = list(csv.DictReader(io.StringIO(render.csv_text(table))))
     kinds = [r["kind"] for r in rows]
-    assert {k: kinds.count(k) for k in kinds} == {"cell": 8, "apart": 2, "average": 4}
+    assert {k: kinds.count(k) for k in kinds} == {"cell": 8, "excluded": 2, "average": 4}
     legs = rows[0]
     assert (legs["row"], legs["column"], legs["n"]) == ("legs", "listops", "3")
     assert float(legs["mean"]) == pytest.approx(60.3667, abs=1e-4)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lra.errors import UserError
 from lra.studies.schema import PAPER_DATA, Study
 from lra.tables import text
-from lra.tables.select import build, reasons_apart
+from lra.tables.select import build, reasons_excluded
 
 STUDY = Study.model_validate(
     {
@@ -109,8 +109,8 @@ def test_running_without_a_validation_value():
 def test_what_stands_apart(options, look, reason):
     found = cell(make_record(value=0.714, **options))
     assert (found.status, found.complete, found.comparison.verdict) == ("not run", [], "")
-    assert text.apart(found.apart[0]) == look
-    assert reason in "; ".join(reasons_apart(found.apart[0], found.planned.column.protocol))
+    assert text.excluded(found.excluded[0]) == look
+    assert reason in "; ".join(reasons_excluded(found.excluded[0], found.planned.column.protocol))
 
 
 def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_with():
@@ -118,7 +118,7 @@ def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_
     content["columns"][0]["data"] = ["modified"]
     modified, official = make_record(variant="modified"), make_record(seed=1)
     found = build(Study.model_validate(content), [modified, official]).cells["legs", "listops"]
-    assert (found.complete, found.apart) == ([modified], [official])
+    assert (found.complete, found.excluded) == ([modified], [official])
     content["reported"] = "s4d/lra"
     with pytest.raises(ValueError, match="only official and regenerated data counts"):
         Study.model_validate(content)
@@ -127,14 +127,14 @@ def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_
 def test_fewer_samples_than_published_stand_apart():
     record = make_record()
     record.data.splits["test"].used = 1999
-    assert cell(record).apart == [record]
+    assert cell(record).excluded == [record]
 
 
 def test_text_uses_the_papers_protocol():
     theirs = make_record("lra/text-s4d", protocol="test_as_validation")
     held_out = make_record("lra/text-s4d", protocol="held_out", seed=1)
     found = cell(theirs, held_out, column="text")
-    assert (found.complete, found.apart) == ([theirs], [held_out])
+    assert (found.complete, found.excluded) == ([theirs], [held_out])
 
 
 def test_the_newest_of_two_runs_with_one_seed_counts():

@@ -11,9 +11,8 @@ from lra.paths import workspace
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import load_studies, load_study, study_names
-from lra.tables import files, render
+from lra.tables import files, group, render
 from lra.tables.explain import explain
-from lra.tables.group import group
 from lra.tables.html import report
 from lra.tables.select import Table, build
 from lra.terminal import Console, complain, visible
@@ -39,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--explain", metavar="ROW:COLUMN", help="print the records behind a cell of one study")
     p.add_argument(
         "--group", nargs="+", metavar="KEY", help="group all records by config keys, without a study"
+    )
+    p.add_argument(
+        "--experiment",
+        default="*",
+        metavar="PATTERN",
+        help="with --group: only these recipes, e.g. 'scifar/*'",
     )
     p.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained report of all studies")
     return p
@@ -117,14 +122,14 @@ def write(tables: list[Table], published: list[Table], options: argparse.Namespa
 
 
 def print_group(records: list[RunRecord], options: argparse.Namespace) -> int:
-    document = group(records, options.group)
+    found = group.group(records, options.group, options.experiment)
     match options.format:
         case "md":
-            print(render.markdown_document(document), end="")
+            print(render.markdown_document(group.document(found)), end="")
         case "tex":
-            print(render.latex_document(document, "group"), end="")
+            print(render.latex_document(group.document(found), "group"), end="")
         case "csv":
-            print(render.csv_document(document), end="")
+            print(group.csv_text(found), end="")
         case _:
-            Console().print(render.terminal_document(document))
+            Console().print(render.terminal_document(group.document(found)))
     return 0

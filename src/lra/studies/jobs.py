@@ -23,6 +23,7 @@ class Job:
 
     cell: str  # "row:column"
     experiment: str
+    changes: Mapping[str, Any]  # of the recipe
     seed: int
     arguments: tuple[str, ...]
     run_id: str
@@ -90,6 +91,7 @@ def _job(cell: str, experiment: str, changes: Mapping[str, Any], seed: int, extr
     return Job(
         cell=cell,
         experiment=experiment,
+        changes=changes,
         seed=seed,
         arguments=(*arguments, *extra),
         run_id=run_id,

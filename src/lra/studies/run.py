@@ -9,13 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lra.errors import UserError
 from lra.paths import workspace
+from lra.records import store
+from lra.records.schema import RunRecord
 from lra.studies.jobs import Job, progress, seconds_left, state
 from lra.terminal import Console
 
@@ -102,11 +106,16 @@ def log_path(job: Job) -> Path:
 
 
 def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
-    """The table of `status`, and of `run` while it is going on."""
+    """The table of `status`, and of `run` while it is going on.
+
+    `reduced` counts recorded runs of the same recipe, changes and seed that were cut; they complete no cell.
+    """
     table = Table(box=None, pad_edge=False)
-    for heading in ("cell", "seed", "state", "done", "val", "test"):
+    cut = _reduced(jobs)
+    headings = ("cell", "seed", "state", "done", "val", "test", *(["reduced"] if any(cut) else []))
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in ("cell", "state") else "right")
-    for job in jobs:
+    for job, reduced in zip(jobs, cut, strict=True):
         now = "running" if job is current else state(job)
         record = None if now in ("not run", "unreadable") or not job.record_path.exists() else job.record()
         best, test = (record.metrics.best_val, record.metrics.test) if record else (None, None)
@@ -117,8 +126,28 @@ def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
             f"{100 * progress(job):.0f} %" if now != "not run" else "",
             f"{best.value:.4f}" if best else "",
             f"{test.value:.4f}" if test else "",
+            *([str(reduced or "")] if any(cut) else []),
         )
     return table
+
+
+def _reduced(jobs: Sequence[Job]) -> list[int]:
+    """For each job the number of records that differ from its run in the budget alone."""
+    found = []
+    for job in jobs:
+        others = (file for file in job.record_path.parent.glob("*.json") if file != job.record_path)
+        alike = [r for r in map(_loaded, others) if r and r.identity.changes == job.changes]
+        found.append(sum(r.identity.seed == job.seed and r.budget.kind != "paper" for r in alike))
+    return found
+
+
+@cache
+def _loaded(file: Path) -> RunRecord | None:
+    """A record, or None for a file that cannot be read."""
+    try:
+        return store.load(file)
+    except UserError:
+        return None
 
 
 def _start(job: Job, arguments: Sequence[str]) -> subprocess.Popen:

@@ -35,7 +35,7 @@ class Column(Model):
     title: str
     metric: Metric = "accuracy"
     experiment: str = ""  # fills {column} in the row's pattern; the key when empty
-    protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records stand apart
+    protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records are excluded
     data: tuple[Variant, ...] = PAPER_DATA  # what counts; others for studies without a paper's numbers
     seeds: list[int] | None = None  # the study's when None
     changes: dict[str, Any] = {}  # as a row's, for all rows

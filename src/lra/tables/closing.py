@@ -18,7 +18,7 @@ from lra.tables import text
 from lra.tables.layout import family_grid
 from lra.tables.render import terminal_grid
 from lra.tables.reported import REPORTED_DIR, Reported, reported_cell
-from lra.tables.select import belongs, build, reasons_apart
+from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
 
 
@@ -98,7 +98,7 @@ def result_card(
 
 def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[tuple[str, str]]:
     metric, test, majority = record.metrics.name, record.metrics.test, record.metrics.chance
-    why = reasons_apart(record, protocol)
+    why = reasons_excluded(record, protocol)
     lines = [("ours", _our_words(record))]
     if majority is not None:
         lines.append(("majority class", text.number(majority * scale(record), metric)))
@@ -133,13 +133,13 @@ def _next(record: RunRecord, study: str | None) -> str:
 def _our_words(record: RunRecord) -> str:
     test, metric = record.metrics.test, record.metrics.name
     if test is None:
-        return text.apart(record) + (f" ({record.status_reason})" if record.status_reason else "")
+        return text.excluded(record) + (f" ({record.status_reason})" if record.status_reason else "")
     noise = (
         f"standard error {text.number(test.standard_error * scale(record), metric)}, "
         if test.standard_error
         else ""
     )
-    return f"{text.apart(record)}  ({noise}{test.n:,} test samples)"
+    return f"{text.excluded(record)}  ({noise}{test.n:,} test samples)"
 
 
 def _verdict(result: Comparison, why: list[str], metric: str) -> str:

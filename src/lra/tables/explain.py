@@ -25,7 +25,7 @@ def explain(table: Table, where: str) -> str:
         f"run       {' '.join(p for p in (f'lra train experiment={experiment}', changes) if p)}",
         f"seeds     {', '.join(map(str, seeds))} planned",
     ]
-    for group in ("complete", "partial", "failed", "apart"):
+    for group in ("complete", "partial", "failed", "excluded"):
         lines += [f"{group:9} {_record(cell, r, group)}" for r in getattr(cell, group)]
     return "\n".join(lines)
 
@@ -35,15 +35,15 @@ def _record(cell: Cell, record: RunRecord, group: str) -> str:
     parts = [
         f"{record.identity.experiment}/{record.run_id}.json",
         f"seed {record.identity.seed}",
-        text.apart(record),
+        text.excluded(record),
         f"{record.data.variant} data",
         f"{record.budget.done_steps} of {record.budget.planned_steps} steps",
         f"{record.compute.n_devices} × {record.compute.device}",
         f"code {code}",
         (record.finished_utc or record.created_utc)[:10],
     ]
-    if group == "apart":
-        parts.append("apart: " + "; ".join(cell.reasons_apart(record)))
+    if group == "excluded":
+        parts.append("excluded: " + "; ".join(cell.reasons_excluded(record)))
     if record.status_reason:
         parts.append(record.status_reason)
     return ", ".join(parts)

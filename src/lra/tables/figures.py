@@ -45,7 +45,7 @@ def svg(figure: Figure) -> str:
 
 
 def learning_curves(cells: Iterable[Cell]) -> str | None:
-    """Validation metric by epoch, one panel a column, one colour a row; dashed where a run stands apart."""
+    """Validation metric by epoch, one panel a column, one colour a row; dashed where a run is excluded."""
     columns: dict[str, list[tuple[Cell, RunRecord]]] = {}
     for cell in cells:
         for record in cell.records:
@@ -59,7 +59,7 @@ def learning_curves(cells: Iterable[Cell]) -> str | None:
             rows = list(dict.fromkeys(cell.planned.row.title for cell, _ in runs))
             for cell, record in runs:
                 look = _look(rows.index(cell.planned.row.title))
-                _curve(axes, record, "--" if record in cell.apart else "-", **look)
+                _curve(axes, record, "--" if record in cell.excluded else "-", **look)
             for i, row in enumerate(rows):
                 axes.plot([], [], label=row, **_look(i))
             axes.set(title=title, xlabel="epoch", ylabel=f"validation {_unit(runs[0][1])}")

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+import csv
+import io
+from fnmatch import fnmatch
+from typing import Any, NamedTuple
 
 from lra.config import flat
 from lra.errors import UserError, near
 from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Planned, Row
 from lra.tables import text
-from lra.tables.layout import Document, Entry, Grid
-from lra.tables.select import Cell, newest, place, reasons_apart
+from lra.tables.layout import Document, Entry, Grid, seeds
+from lra.tables.render import CSV_MEASURED, csv_alike, csv_cell
+from lra.tables.select import Cell, newest, place
 
 
-def group(records: list[RunRecord], keys: list[str]) -> Document:
-    """One line for each combination of values; other changes, recipes and cut runs have their own lines.
+class Group(NamedTuple):
+    """Records of one recipe with the same values, the same other changes and the same protocol."""
 
-    Records without all of the keys are left out, and counted. Raises UserError for a key that no record has.
+    experiment: str
+    values: dict[str, str]  # of the keys
+    also: str  # other changes, as `key=value, …`
+    cell: Cell
+
+
+class Groups(NamedTuple):
+    keys: list[str]
+    groups: list[Group]
+    notes: list[str]
+    n: int  # records in them
+
+
+def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> Groups:
+    """The records by the values of `keys`; those without all of them are left out, and counted.
+
+    `experiment` keeps the recipes whose name it matches, `*` for anything. Raises UserError for a key that no record
+    has and for a pattern that matches no record.
     """
+    names = {r.identity.experiment for r in records}
+    records = [r for r in records if fnmatch(r.identity.experiment, experiment)]
+    if not records:
+        known = f" There are {', '.join(sorted(names))}." if names else ""
+        raise UserError(f"No record is of an experiment {experiment!r}.{near(experiment, names)}{known}")
     configs = {r.run_id: flat(r.config) for r in records}
     known = {key for config in configs.values() for key in config}
     for key in keys:
@@ -27,31 +53,56 @@ def group(records: list[RunRecord], keys: list[str]) -> Document:
                 f"{len(records)} records were read; keys look like kernel.init."
             )
     chosen = [r for r in records if configs[r.run_id].keys() >= set(keys)]
-    groups: dict[tuple, list[RunRecord]] = {}
+    found: dict[tuple, list[RunRecord]] = {}
     for record in chosen:
-        groups.setdefault(_key(record, configs[record.run_id], keys), []).append(record)
-    also_changed = any(also for _, _, also, *_ in groups)
-    names = [key.rpartition(".")[2] for key in keys]
-    titles = names if len(set(names)) == len(names) else keys
-    grid = Grid(["Experiment", *titles, *["Also changed"] * also_changed, "Ours", "Seeds"], [])
-    notes = []
-    for key in sorted(groups, key=str):
-        cell, superseded = _cell(groups[key])
+        found.setdefault(_key(record, configs[record.run_id], keys), []).append(record)
+    groups, notes = [], []
+    for key in sorted(found, key=str):
+        cell, superseded = _cell(found[key])
         notes += superseded
-        experiment, _, also, *values = key
-        start = [Entry(t) for t in (experiment, *values, *[also] * also_changed)]
-        counted = cell.complete + cell.partial + cell.failed
-        if counted:
-            seeds = ", ".join(str(r.identity.seed) for r in counted)
-            grid.lines.append([*start, Entry(text.ours(cell)), Entry(seeds)])
-        for r in cell.apart:
-            why = "; ".join([str(r.identity.seed), *reasons_apart(r, r.data.protocol)])
-            grid.lines.append([*start, Entry(text.apart(r), "italic"), Entry(why)])
-    shown = text.shown_marks(e.text for line in grid.lines for e in line)
+        name, _, also, *values = key
+        groups.append(Group(name, dict(zip(keys, values, strict=True)), also, cell))
     if len(chosen) < len(records):
         notes.append(f"{len(records) - len(chosen)} records without {' and '.join(keys)} are left out")
-    title = f"Records by {', '.join(keys)}"
-    return Document(title, [("Records", str(len(chosen)))], [grid], shown + notes)
+    return Groups(keys, groups, notes, len(chosen))
+
+
+def document(found: Groups) -> Document:
+    """One line for each group and one for its excluded runs that are equal but for the seed."""
+    also = any(g.also for g in found.groups)
+    names = [key.rpartition(".")[2] for key in found.keys]
+    titles = names if len(set(names)) == len(names) else found.keys
+    grid = Grid(["Experiment", *titles, *["Also changed"] * also, "Ours", "Seeds"], [])
+    for g in found.groups:
+        start = [Entry(t) for t in (g.experiment, *g.values.values(), *[g.also] * also)]
+        counted = g.cell.complete + g.cell.partial + g.cell.failed
+        if counted:
+            numbers = ", ".join(str(r.identity.seed) for r in counted)
+            grid.lines.append([*start, Entry(text.ours(g.cell)), Entry(numbers)])
+        for alike in g.cell.excluded_alike:
+            why = "; ".join([seeds(alike), *alike.reasons])
+            grid.lines.append([*start, Entry(text.excluded(*alike.records), "italic"), Entry(why)])
+    shown = text.shown_marks(e.text for line in grid.lines for e in line)
+    title = f"Records by {', '.join(found.keys)}"
+    return Document(title, [("Records", str(found.n))], [grid], shown + found.notes)
+
+
+def csv_text(found: Groups) -> str:
+    """The numbers unrounded, in columns of their own: one row for each line of the document."""
+    out = io.StringIO()
+    writer = csv.DictWriter(
+        out,
+        ["experiment", *found.keys, "also_changed", *CSV_MEASURED],
+        lineterminator="\n",
+        extrasaction="ignore",
+    )
+    writer.writeheader()
+    for g in found.groups:
+        start = {"experiment": g.experiment, **g.values, "also_changed": g.also}
+        if g.cell.complete or g.cell.partial or g.cell.failed:
+            writer.writerow(start | csv_cell(g.cell))
+        writer.writerows(start | csv_alike(alike) for alike in g.cell.excluded_alike)
+    return out.getvalue()
 
 
 def _key(record: RunRecord, config: dict[str, Any], keys: list[str]) -> tuple[str, ...]:

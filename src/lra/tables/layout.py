@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Row
 from lra.tables import text
-from lra.tables.select import Cell, Table
+from lra.tables.select import Alike, Cell, Table
 
 Style = Literal["", "bold", "italic", "good", "bad"]
 
@@ -45,9 +45,9 @@ def document(table: Table, compact: bool = False) -> Document:
     grids = [_long(table, rows) if compact else _printed(table)]
     if not any(cell.reported for cell in table.cells.values()):  # no paper: every line is ours, without a Δ
         grids[0] = _without(grids[0], (2, 4) if compact else (1,))
-    apart = [(c, r) for c in table.cells.values() for r in c.apart]
-    if apart:
-        grids.append(_apart(apart))
+    excluded = [(c, alike) for c in table.cells.values() for alike in c.excluded_alike]
+    if excluded:
+        grids.append(_excluded(excluded))
     return Document(table.study.title, header(table), grids, _footer(table, grids, rows))
 
 
@@ -159,24 +159,29 @@ def _long(table: Table, rows: list[Row]) -> Grid:
     return grid
 
 
-def _apart(pairs: list[tuple[Cell, RunRecord]]) -> Grid:
+def _excluded(pairs: list[tuple[Cell, Alike]]) -> Grid:
     lines = []
-    for cell, record in pairs:
+    for cell, alike in pairs:
         row, column = cell.planned.row, cell.planned.column
         lines.append(
             [
                 Entry(row.title),
                 Entry(column.title),
                 Entry(text.paper(cell.reported)),
-                Entry(text.apart(record), "italic"),
-                Entry("; ".join([f"seed {record.identity.seed}", *cell.reasons_apart(record)])),
+                Entry(text.excluded(*alike.records), "italic"),
+                Entry("; ".join([seeds(alike), *alike.reasons])),
             ]
         )
     return Grid(
-        ["Model", "Task", "Paper", "Ours", "Why it stands apart"],
+        ["Model", "Task", "Paper", "Ours", "Why excluded"],
         lines,
-        title="Apart: reduced budgets, other data, other recipes. Not comparable; in no mean, average or verdict",
+        title="Excluded: reduced budgets, other data, other recipes. Not comparable with the paper; no verdict",
     )
+
+
+def seeds(alike: Alike) -> str:
+    """`seed 0` or `seeds 0, 1`."""
+    return f"{'seed' if len(alike.records) == 1 else 'seeds'} {alike.seeds}"
 
 
 def family_grid(table: Table, column: Column) -> Grid:

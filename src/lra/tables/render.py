@@ -11,8 +11,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lra.tables.layout import Document, Entry, Grid, document
-from lra.tables.select import Cell, Table
-from lra.tables.statistics import scale
+from lra.tables.select import Alike, Cell, Table
+from lra.tables.statistics import Summary, scale, summarize
 
 _RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
 _LATEX = str.maketrans(
@@ -24,11 +24,13 @@ _LATEX = str.maketrans(
         "∈": r"$\in$", "→": r"$\to$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$",
     }
 )  # fmt: skip
+CSV_MEASURED = [
+    "kind", "status", "n", "mean", "std", "median", "test_standard_error", "chance", "n_failed", "n_partial", "data",
+    "budget", "fraction", "why_excluded", "seeds", "run_ids",
+]  # fmt: skip
 CSV_FIELDS = [
-    "study", "row", "column", "experiment", "changes", "kind", "status", "n", "mean", "std", "median",
-    "test_standard_error", "chance", "n_failed", "n_partial", "delta", "noise", "verdict", "reported",
+    "study", "row", "column", "experiment", "changes", *CSV_MEASURED, "delta", "noise", "verdict", "reported",
     "reported_std", "reported_n", "reported_at_chance", "arxiv", "table", "via", "evidence", "protocol",
-    "data",    "fraction", "why_apart", "seeds", "run_ids",
 ]  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def latex_document(doc: Document, name: str) -> str:
         parts += [
             r"\begin{table}",
             r"\centering\small",
-            rf"\caption{{{caption}}}\label{{tab:{name}{'-apart' if i else ''}}}",
+            rf"\caption{{{caption}}}\label{{tab:{name}{'-excluded' if i else ''}}}",
             rf"\begin{{tabular}}{{{'l' * len(grid.columns)}}}",
             r"\toprule",
             " & ".join(map(_escape, grid.columns)) + r" \\",
@@ -124,24 +126,14 @@ def terminal_grid(grid: Grid) -> RenderableType:
     return Group(Text(grid.title, style="yellow"), table) if grid.title else table
 
 
-def csv_document(doc: Document) -> str:
-    """The grids as they look, one after the other."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for grid in doc.grids:
-        writer.writerow(grid.columns)
-        writer.writerows([e.text for e in line] for line in grid.lines)
-    return out.getvalue()
-
-
 def csv_text(table: Table) -> str:
-    """All numbers unrounded: one row a cell, one an average, and one for each record that stands apart."""
+    """All numbers unrounded: a row for each cell, each average, and excluded runs that are equal but for the seed."""
     out = io.StringIO()
     writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
     for cell in table.cells.values():
         writer.writerow(_csv_cell(table, cell))
-        writer.writerows(_csv_apart(table, cell))
+        writer.writerows(_csv_excluded(table, cell))
     for (row, key), average in table.averages.items():
         low, high = average.n or (None, None)
         writer.writerow(
@@ -171,36 +163,53 @@ def _csv_identity(table: Table, cell: Cell) -> dict:
 
 
 def _csv_cell(table: Table, cell: Cell) -> dict:
+    return _csv_identity(table, cell) | csv_cell(cell)
+
+
+def csv_cell(cell: Cell) -> dict:
+    """The fields of the runs that count in a cell."""
     row = {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
     row |= {"n_failed": len(cell.failed), "n_partial": len(cell.partial)}
     if s := cell.summary:
-        row |= {"mean": s.mean, "std": s.std, "median": s.median, "test_standard_error": s.sampling_error}
-        row |= {"chance": _chance(cell.complete[0])}
+        row |= _csv_summary(s) | {"chance": _chance(cell.complete[0]), "budget": "paper"}
         row |= {"data": "+".join(sorted({r.data.variant for r in cell.complete}))}
     c = cell.comparison
     row |= {"delta": c.delta, "noise": c.noise, "verdict": c.verdict}
     counted = cell.complete + cell.partial + cell.failed
     row |= {"seeds": " ".join(str(r.identity.seed) for r in counted)}
     row |= {"run_ids": " ".join(r.run_id for r in counted)}
-    return _csv_identity(table, cell) | row
+    return row
 
 
-def _csv_apart(table: Table, cell: Cell) -> list[dict]:
-    return [
-        _csv_identity(table, cell)
-        | {
-            "kind": "apart",
-            "status": r.status,
-            "mean": r.metrics.test and r.metrics.test.value * scale(r),
-            "chance": _chance(r),
-            "data": r.data.variant,
-            "fraction": r.budget.fraction,
-            "seeds": r.identity.seed,
-            "run_ids": r.run_id,
-            "why_apart": "; ".join(cell.reasons_apart(r)),
-        }
-        for r in cell.apart
-    ]
+def _csv_excluded(table: Table, cell: Cell) -> list[dict]:
+    return [_csv_identity(table, cell) | csv_alike(alike) for alike in cell.excluded_alike]
+
+
+def csv_alike(alike: Alike) -> dict:
+    """The fields of excluded runs that are equal but for the seed."""
+    first = alike.records[0]
+    row = {
+        "kind": "excluded",
+        "status": first.status,
+        "chance": _chance(first),
+        "data": first.data.variant,
+        "budget": first.budget.kind,
+        "fraction": first.budget.fraction,
+        "why_excluded": "; ".join(alike.reasons),
+        "seeds": " ".join(str(r.identity.seed) for r in alike.records),
+        "run_ids": " ".join(r.run_id for r in alike.records),
+    }
+    return row | (_csv_summary(summarize(alike.records)) if first.status == "complete" else {})
+
+
+def _csv_summary(s: Summary) -> dict:
+    return {
+        "n": s.n,
+        "mean": s.mean,
+        "std": s.std,
+        "median": s.median,
+        "test_standard_error": s.sampling_error,
+    }
 
 
 def _chance(record) -> float | None:

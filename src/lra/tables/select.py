@@ -1,7 +1,7 @@
-"""Which records fill which cell, and which must stand apart.
+"""Which records fill which cell, and which are excluded.
 
 A record belongs to a cell if its experiment and its changes equal the cell's. It counts there only if it
-ran the paper's budget on the paper's data under the paper's protocol; otherwise it stands apart, with the
+ran the paper's budget on the paper's data under the paper's protocol; otherwise it is excluded, with the
 reasons, and enters no mean, no average and no verdict.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lra.errors import UserError, choose
 from lra.records.schema import RunRecord, Variant
@@ -24,16 +24,27 @@ from lra.tables.statistics import Comparison, Summary, at_chance, compare, summa
 CellStatus = Literal["complete", "chance", "partial", "failed", "not run", "reported only"]
 
 
+class Alike(NamedTuple):
+    """Excluded runs of one cell with the same reasons; several have a mean among themselves."""
+
+    records: list[RunRecord]
+    reasons: list[str]
+
+    @property
+    def seeds(self) -> str:
+        return ", ".join(str(r.identity.seed) for r in self.records)
+
+
 @dataclass
 class Cell:
-    """One cell: the runs that count, those under way, those that failed, and those that stand apart."""
+    """One cell: the runs that count, those under way, those that failed, and those that are excluded."""
 
     planned: Planned
     reported: Reported | None
     complete: list[RunRecord] = field(default_factory=list)
     partial: list[RunRecord] = field(default_factory=list)
     failed: list[RunRecord] = field(default_factory=list)
-    apart: list[RunRecord] = field(default_factory=list)
+    excluded: list[RunRecord] = field(default_factory=list)
 
     @property
     def status(self) -> CellStatus:
@@ -65,11 +76,21 @@ class Cell:
 
     @property
     def records(self) -> list[RunRecord]:
-        return self.complete + self.partial + self.failed + self.apart
+        return self.complete + self.partial + self.failed + self.excluded
 
-    def reasons_apart(self, record: RunRecord) -> list[str]:
+    @property
+    def excluded_alike(self) -> list[Alike]:
+        """The excluded runs: finished ones that are equal but for the seed together, others one by one."""
+        groups: dict[tuple, Alike] = {}
+        for record in self.excluded:
+            reasons = self.reasons_excluded(record)
+            alone = "" if record.status == "complete" else record.run_id
+            groups.setdefault((*reasons, alone), Alike([], reasons)).records.append(record)
+        return list(groups.values())
+
+    def reasons_excluded(self, record: RunRecord) -> list[str]:
         """Why a record of this cell may not stand in it; empty if it may."""
-        return reasons_apart(record, self.planned.column.protocol, self.planned.column.data)
+        return reasons_excluded(record, self.planned.column.protocol, self.planned.column.data)
 
 
 @dataclass
@@ -113,7 +134,7 @@ class Table:
         return self.cells[row, column]
 
 
-def reasons_apart(record: RunRecord, protocol: str, data: tuple[Variant, ...] = PAPER_DATA) -> list[str]:
+def reasons_excluded(record: RunRecord, protocol: str, data: tuple[Variant, ...] = PAPER_DATA) -> list[str]:
     """Why a record may not stand in a cell with this protocol and data; empty if it may."""
     reasons = []
     if record.data.variant not in data:
@@ -174,9 +195,9 @@ def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
 
 
 def place(cell: Cell, record: RunRecord) -> None:
-    """Put a record where its status and its reasons to stand apart say."""
-    if cell.reasons_apart(record):
-        cell.apart.append(record)
+    """Put a record where its status and its reasons to exclude it say."""
+    if cell.reasons_excluded(record):
+        cell.excluded.append(record)
     elif record.status == "complete":
         cell.complete.append(record)
     elif record.status == "failed":

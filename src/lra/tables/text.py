@@ -9,7 +9,7 @@ from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA
 from lra.tables.reported import Reported
 from lra.tables.select import AverageCell, Cell
-from lra.tables.statistics import Comparison, at_chance, scale
+from lra.tables.statistics import Comparison, at_chance, scale, summarize
 
 NOT_RUN = "·"
 NO_AVERAGE = "—"
@@ -88,11 +88,15 @@ def failed(record: RunRecord) -> str:
     return f"✗ {reason}@{_short(record.budget.done_steps)}"
 
 
-def apart(record: RunRecord) -> str:
-    """A record that stands apart: `71.4 ▽12%`, `71.4 ◇standin`, or how far it came."""
+def excluded(*records: RunRecord) -> str:
+    """An excluded run: `71.4 ▽12%`, `71.4 ◇standin`, or how far it came; of equal runs `71.4 ±0.3 (n=2) ▽12%`."""
+    record = records[0]
     if record.status == "complete":
-        text = number(record.metrics.test.value * scale(record), record.metrics.name)
-        if at_chance(record):
+        s, metric = summarize(list(records)), record.metrics.name
+        text = number(s.mean, metric)
+        if s.std is not None:
+            text += f" ±{number(s.std, metric)} (n={s.n})"
+        if all(map(at_chance, records)):
             text += " ✗"
     elif record.status == "failed":
         text = failed(record)
