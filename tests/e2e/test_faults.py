@@ -123,7 +123,8 @@ def test_time_limit_saves_and_stops_and_each_start_makes_progress(toy, whole, ca
 )
 def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, array, requeued):
     toy["trainer"]["checkpoint_minutes"] = 10
-    commands = {"squeue": f"echo {state}", "scontrol": f'echo "$@" > {tmp_path}/scontrol.log'}
+    requeue = f'echo "$@" > {tmp_path}/scontrol.log; kill -TERM $PPID'  # SLURM ends a job to requeue it
+    commands = {"squeue": f"echo {state}", "scontrol": requeue}
     for command, body in commands.items():
         (tmp_path / command).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / command).chmod(0o755)

@@ -88,6 +88,7 @@ def run(
             console.print(card(record, short(run_dir)))
             record = Training(config, assembled, record, run_dir, console, stop).run()
         except Interrupted as interrupted:
+            stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows
             why = "Interrupted" if interrupted.signum is not None else "The time limit is reached"
             queued = is_main() and interrupted.signum not in (None, signal.SIGINT) and requeue()
             then = "SLURM will start it again" if queued else "The same command resumes from what is saved"
