@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from lra.data.datasets import FeatureSequences, TokenSequences
-from lra.data.spec import TaskSpec
+from lra.data.spec import Batch, TaskSpec
 from lra.data.storage import Prepared, Store, Writer
 from lra.data.task import Progress, Task
 
@@ -28,6 +29,18 @@ SPLITS = {"train": 96, "val": 32, "test": 48}
 def folders(parent: Path) -> list[str]:
     """Overrides that put everything below `parent`."""
     return [f"data_dir={parent}/data", f"output_dir={parent}/outputs", f"results_dir={parent}/results"]
+
+
+def batch_for(spec: TaskSpec) -> Batch:
+    """Two random samples of a task, of at most 64 positions, without padding."""
+    rng = np.random.default_rng(0)
+    rows, length = (4 if spec.paired else 2), min(64, spec.max_length)
+    if spec.kind == "tokens":
+        x = torch.from_numpy(rng.integers(0, spec.inputs, (rows, length)))
+    else:
+        x = torch.from_numpy(rng.normal(size=(rows, length, spec.inputs)).astype(np.float32))
+    y = torch.zeros(2) if spec.metric == "rmse" else torch.tensor([0, spec.outputs - 1])
+    return Batch(x, torch.full((rows,), length), y)
 
 
 class Toy(Task):

@@ -60,8 +60,8 @@ def explanation(error: Exception) -> str | None:
 
 def _missing(error: Exception) -> str:
     """A config that does not exist, e.g. `experiment/lra/listops-s4x`."""
-    from lra.config import experiments
-    from lra.paths import CONFIG_DIR
+    from lra.composition import experiments
+    from lra.paths import config_dirs
 
     wanted = str(getattr(error, "missing_cfg_file", "") or "")
     group, _, name = wanted.partition("/")
@@ -69,7 +69,7 @@ def _missing(error: Exception) -> str:
         available = experiments()
     else:
         group, _, name = wanted.rpartition("/")
-        available = sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml"))
+        available = sorted(p.stem for folder in config_dirs() for p in (folder / group).glob("*.yaml"))
     if not available:
         return str(error)
     close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
@@ -80,7 +80,7 @@ def _missing(error: Exception) -> str:
 
 def _override(text: str) -> str:
     """An override of a key that does not exist, e.g. `kernal.init=lin`."""
-    from lra.config import compose, experiments, flat
+    from lra.composition import experiments, flat, plain
 
     first = text.strip().splitlines()[0]
     if first.startswith("Error parsing override"):
@@ -90,7 +90,7 @@ def _override(text: str) -> str:
         return first
     key = found.group(1)
     chosen = [a for a in sys.argv[1:] if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
-    composed = compose(chosen[-1:])
+    composed = plain(chosen[-1:])
     groups = ["experiment", *composed]
     close = difflib.get_close_matches(key, [*flat(composed), *groups], n=3)
     hint = f" Did you mean {' or '.join(close)}?" if close else " See `lra train --help`."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lra import history
 from lra.bounds import Duration, Seed
+from lra.composition import compose, flat
 from lra.errors import UserError
 from lra.nodes import check_nodes, not_valid
-from lra.paths import CONFIG_DIR, workspace
+from lra.paths import workspace
 from lra.records.schema import BudgetKind, Source
 
 NODES = ("task", "kernel", "mixer", "model")
@@ -187,28 +188,6 @@ class Config(Strict):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
-    """Compose `configs/train.yaml` with overrides, as the command line does, into plain containers."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    running = GlobalHydra.instance()  # a run is inside Hydra already
-    outer, running.hydra = running.hydra, None
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return OmegaConf.to_container(hydra_compose("train", list(overrides)), resolve=True)
-    finally:
-        running.hydra = outer
-
-
-def experiments() -> list[str]:
-    """Names of all recipes, as given to `experiment=`."""
-    folder = CONFIG_DIR / "experiment"
-    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
-
-
 def changes(config: Config, experiment: str | None) -> dict[str, Any]:
     """Dotted keys whose values differ from the recipe's own.
 
@@ -216,6 +195,7 @@ def changes(config: Config, experiment: str | None) -> dict[str, Any]:
     """
     base = Config.parse(compose([f"experiment={experiment}"] if experiment else []))
     ours, recipe = flat(config.identity()), flat(base.identity())
+    other = tuple(f"{name}." for name in NODES if getattr(config, name) and _other(config, base, name))
     return {
         key: ours.get(key)
         for key in sorted(ours.keys() | recipe.keys())
@@ -223,6 +203,7 @@ def changes(config: Config, experiment: str | None) -> dict[str, Any]:
         and key != "seed"
         and not is_data_place(key)
         and not key.startswith("budget.")
+        and (key in ours or not key.startswith(other))  # options of a class that is not there are no changes
     }
 
 
@@ -231,15 +212,9 @@ def is_data_place(key: str) -> bool:
     return key in ("task.path", "task.source")
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
+def _other(config: Config, base: Config, name: str) -> bool:
+    """Whether a node names another class than that of the recipe."""
+    return getattr(config, name).get("_target_") != getattr(base, name).get("_target_")
 
 
 def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[str]:

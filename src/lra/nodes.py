@@ -48,6 +48,11 @@ def kernel_factory(node: Mapping[str, Any], max_length: int) -> partial:
     return partial(factory(node), **open_length)
 
 
+def names_of(node: Mapping[str, Any]) -> list[str]:
+    """The options that the class of a node takes."""
+    return list(_option_types(target(node)))
+
+
 def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
     if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from importlib import metadata
 from pathlib import Path
+
+from lra.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -18,6 +23,42 @@ CHECKOUT = _checkout()  # the repository that this code is in; None where the pa
 CONFIG_DIR = CHECKOUT / "configs" if CHECKOUT else PACKAGE / "configs"
 STUDIES_DIR = CHECKOUT / "experiments" if CHECKOUT else PACKAGE / "experiments"
 REPORTED_DIR = CHECKOUT / "results" / "reported" if CHECKOUT else PACKAGE / "reported"
+
+
+def extensions() -> list[Path]:
+    """Folders of others that add to ours: recipes and other configurations in `configs/`, studies in `experiments/`,
+    papers' numbers in `reported/`.
+
+    They are those of installed packages with an entry point in the group `lra`, and those that the environment
+    variable LRA_PATH lists. Raises UserError for a folder that is not there.
+    """
+    folders = [Path(text).expanduser() for text in os.environ.get("LRA_PATH", "").split(os.pathsep) if text]
+    for point in metadata.entry_points(group="lra"):
+        spec = importlib.util.find_spec(point.value)
+        folders += map(Path, (spec and spec.submodule_search_locations) or [])
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"LRA_PATH names {folder}, which is no folder.")
+    return list(dict.fromkeys(folder.resolve() for folder in folders))
+
+
+def config_dirs() -> list[Path]:
+    """Where configurations are looked for: our folder first."""
+    return [CONFIG_DIR, *_inside("configs")]
+
+
+def studies_dirs() -> list[Path]:
+    """Where studies are looked for."""
+    return [STUDIES_DIR, *_inside("experiments")]
+
+
+def reported_dirs() -> list[Path]:
+    """Where the papers' numbers are looked for."""
+    return [REPORTED_DIR, *_inside("reported")]
+
+
+def _inside(name: str) -> list[Path]:
+    return [folder / name for folder in extensions() if (folder / name).is_dir()]
 
 
 def workspace() -> Path:

@@ -3,7 +3,8 @@
 import pytest
 
 from lra import history
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.paths import workspace
 from lra.records import store
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lra.config import Config, compose, experiments
+from lra.composition import compose, experiments
+from lra.config import Config
 from lra.kernels.base import Rule
 from lra.kernels.s4_original import S4Original
 from lra.models.build import make_model

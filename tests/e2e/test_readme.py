@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from lra.config import Config, compose, experiments
+from lra.composition import compose, experiments
+from lra.config import Config
 from lra.paths import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")

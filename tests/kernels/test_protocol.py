@@ -13,7 +13,7 @@ from lra.nodes import factory, target
 from lra.ops.long_conv import long_conv
 
 KERNELS = Path(__file__).parents[2] / "configs" / "kernel"
-FILES = sorted(file for file in KERNELS.glob("*.yaml") if file.stem != "none")
+FILES = sorted(file for file in KERNELS.glob("*.yaml"))
 
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)

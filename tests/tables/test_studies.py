@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from lra.config import compose, experiments, flat
+from lra.composition import compose, experiments, flat
 from lra.errors import UserError
 from lra.studies.schema import STUDIES_DIR, Study, load_studies, load_study, study_names
 

@@ -12,7 +12,7 @@ from lra.models.build import make_model
 from lra.paths import CONFIG_DIR
 from lra.training.run import run
 
-KERNELS = sorted(path.stem for path in (CONFIG_DIR / "kernel").glob("*.yaml") if path.stem != "none")
+KERNELS = sorted(path.stem for path in (CONFIG_DIR / "kernel").glob("*.yaml"))
 
 
 def in_folder(composed, name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from lra.cli import explain_errors
-from lra.paths import CONFIG_DIR
+from lra.paths import CONFIG_DIR, config_dirs
 
 
 def main(arguments: list[str]) -> None:
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
 
     command = sys.argv[1:]
     entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
-    sys.argv[1:] = arguments  # Hydra reads them there
+    sys.argv[1:] = [*arguments, *added_searchpath(arguments)]  # Hydra reads them there
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")
     def train(cfg: DictConfig) -> float | None:
@@ -42,3 +42,11 @@ def main(arguments: list[str]) -> None:
 
     with sweep.reported():
         train()
+
+
+def added_searchpath(arguments: list[str]) -> list[str]:
+    """Hydra's option for the configurations of others (`lra.paths.extensions`), unless its like is given."""
+    others = [f"file://{folder}" for folder in config_dirs()[1:]]
+    if not others or any(text.startswith("hydra.searchpath=") for text in arguments):
+        return []
+    return [f"hydra.searchpath=[{','.join(others)}]"]

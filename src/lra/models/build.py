@@ -32,6 +32,6 @@ def make_model(
     elif mixer != CONVOLUTION:
         raise UserError(f"{target(model).__name__} takes no mixer, but this is one: {dict(mixer)}.")
     if kernel:
-        raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}. Use kernel=none.")
+        raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}.")
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])

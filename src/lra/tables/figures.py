@@ -153,7 +153,7 @@ def kernels(length: int = 512, features: int = 4) -> str:
     """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
     import torch
 
-    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml") if file.stem != "none")
+    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml"))
     with matplotlib.rc_context(_SETTINGS), torch.random.fork_rng(devices=[]), torch.no_grad():
         figure, panels = _panels(len(names))
         for axes, name in zip(panels, names, strict=True):

@@ -7,7 +7,7 @@ import io
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from lra.config import flat
+from lra.composition import flat
 from lra.errors import UserError, near
 from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Planned, Row

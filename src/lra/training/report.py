@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.panel import Panel
@@ -48,14 +48,16 @@ def preparation(console: Console, seconds: float = 10.0) -> Iterator[Report]:
     yield line
 
 
-def card(record: RunRecord, run_dir: str) -> Panel:
-    """What is about to run, on one screen."""
+def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
+    """What is about to run, on one screen; `swaps` says which parts are not the recipe's."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     identity, data, budget, compute = record.identity, record.data, record.budget, record.compute
     if identity.changes:
         grid.add_row("changes", ", ".join(f"{k}={v}" for k, v in identity.changes.items()))
+    for swap in swaps:
+        grid.add_row("swap", swap)
     if record.source:
         grid.add_row("source", f"{record.source.paper} (arXiv {record.source.arxiv}); {record.source.table}")
         for deviation in record.source.deviations:

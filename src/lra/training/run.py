@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from lra import cpu
+from lra.composition import settle
 from lra.config import Config
 from lra.errors import Interrupted, UserError
 from lra.paths import short
@@ -39,7 +40,8 @@ def run(
     UserError for what the user can fix; the record then says `failed` and why. A signal ends the process with its
     exit code. Where several processes train together each of them calls this, and the first alone writes and speaks.
     """
-    config = Config.parse(composed)
+    settled, swaps = settle(composed, overrides)
+    config = Config.parse(settled)
     check_launch(config.trainer)
     console = Console(quiet=not is_main())
     name = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}"
@@ -72,7 +74,7 @@ def run(
         with preparation(console) as progress, TemporaryDirectory() as nowhere:
             assembled = assemble(config, progress)
             record = opening(config, assembled, name, experiment, overrides, Path(nowhere), None)
-        console.print(card(record, "none"))
+        console.print(card(record, "none", swaps))
         estimate(config, assembled, console)
         return None
     stop = Stop(config.trainer.time_limit)
@@ -85,7 +87,7 @@ def run(
             write(record, config.results_dir)
             if config.force and is_main():
                 _discard(run_dir, console)
-            console.print(card(record, short(run_dir)))
+            console.print(card(record, short(run_dir), swaps))
             record = Training(config, assembled, record, run_dir, console, stop).run()
         except Interrupted as interrupted:
             stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows

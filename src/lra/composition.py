@@ -1,0 +1,182 @@
+"""Composition of configurations: Hydra's, and what it does not do: another part in a paper's recipe.
+
+A recipe writes the options of its own kernel, mixer and model. Another one put into it (`kernel=…`, `mixer=…`,
+`model=…`) keeps the recipe's frame and `FRAME` of the part's options, and has its own for the rest.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from lra.errors import UserError
+from lra.nodes import CONVOLUTION, names_of, takes, target
+from lra.paths import CONFIG_DIR, config_dirs
+
+# Options that mean the same in every class that has them.
+FRAME = {
+    "kernel": ("state_size", "dt_min", "dt_max"),
+    "mixer": (),
+    "model": (
+        *("layers", "features", "channels", "norm", "prenorm", "dropout", "tie_dropout"),
+        *("mixing", "bidirectional", "mask_padding", "pooling"),
+    ),
+}
+FAMILY = ("mixing", "bidirectional", "mask_padding")  # what configs/recipe says to models that have it
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose `configs/train.yaml` with overrides, as the command line does, into plain containers.
+
+    Raises UserError for a part that nothing uses.
+    """
+    return settle(plain(overrides), overrides)[0]
+
+
+def settle(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What Hydra composed from overrides, with the parts that they chose in place of the recipe's.
+
+    Also a sentence for each such part, which says where its options come from. Raises UserError for a part that
+    nothing uses.
+    """
+    tree, notes = copy.deepcopy(dict(composed)), []
+    typed = [text.lstrip("+~").partition("=")[0] for text in overrides]
+    chosen = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
+    chosen = {part: chosen[part] for part in FRAME if part in chosen}
+    if chosen:
+        own = tuple(f"{part}." for part in chosen)
+        rest = [
+            text
+            for text, key in zip(overrides, typed, strict=True)
+            if key not in chosen and not key.startswith(own)
+        ]
+        recipe, choices = _hydra("train", rest, with_choices=True)
+        for part, name in chosen.items():
+            if name != choices[part]:
+                tree[part], note = _swapped(part, name, recipe[part], tree[part], typed)
+                notes.append(note)
+    _drop_unused(tree, typed)
+    return tree, notes
+
+
+def _swapped(
+    part: str, name: str, recipe: Mapping[str, Any], composed: Mapping[str, Any], typed: Sequence[str]
+) -> tuple[dict[str, Any], str]:
+    """The part `name` with its own options, the recipe's where `FRAME` says so, and those that were typed."""
+    node = plain([], f"{part}/{name}")[part]
+    kept = {key: recipe[key] for key in FRAME[part] if key in recipe and key in node}
+    node |= kept
+    for key in typed:
+        if key.startswith(f"{part}."):
+            _copy(composed, node, key.split(".")[1:])
+    shown = ", ".join(f"{key}={value}" for key, value in kept.items()) or "nothing"
+    return node, f"{part}={name} in place of the recipe's {part}; of its options the recipe's are: {shown}"
+
+
+def _copy(source: Mapping[str, Any], into: dict[str, Any], path: Sequence[str]) -> None:
+    """Copy the value at a path of keys from one tree to the other."""
+    first, *rest = path
+    if rest and isinstance(into.get(first), dict):
+        _copy(source[first], into[first], rest)
+    elif first in source:
+        into[first] = source[first]
+    else:  # ~deleted
+        into.pop(first, None)
+
+
+def _drop_unused(tree: dict[str, Any], typed: Sequence[str]) -> None:
+    """Empty the kernel and the mixer where the model has none. Raises UserError if one of them was asked for."""
+    model = target(tree["model"]).__name__
+    for key in FAMILY:
+        if key not in names_of(tree["model"]) and f"model.{key}" not in typed:
+            tree["model"].pop(key, None)
+    if not takes(tree["model"], "mixer"):
+        _refuse("mixer", typed, f"{model} has no mixer to choose. Add model=ssm")
+        _refuse("kernel", typed, f"{model} has no kernel. Add model=ssm")
+        tree["mixer"], tree["kernel"] = dict(CONVOLUTION), {}
+    elif not takes(tree["mixer"], "kernel"):
+        mixer = target(tree["mixer"]).__name__
+        _refuse("kernel", typed, f"{mixer} has no kernel. Add mixer=convolution")
+        tree["kernel"] = {}
+
+
+def _refuse(part: str, typed: Sequence[str], why: str) -> None:
+    if found := [key for key in typed if key == part or key.startswith(f"{part}.")]:
+        raise UserError(
+            f"{found[0]} changes nothing here: {why}, or take a recipe that has one, such as lra/listops-s4d."
+        )
+
+
+def plain(overrides: Sequence[str], name: str = "train") -> dict[str, Any]:
+    """Hydra's composition of a configuration file, as it is."""
+    return _hydra(name, overrides)[0]
+
+
+def _hydra(
+    name: str, overrides: Sequence[str], with_choices: bool = False
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """A composed file, and the names chosen for its groups if asked for. Inside a run, with the run's search path."""
+    path = f"hydra.searchpath=[{','.join(_searchpath())}]"
+    given = any(text.startswith("hydra.searchpath=") for text in overrides)
+    composed = _composed(name, (*overrides, *([] if given else [path])), with_choices)
+    return copy.deepcopy(composed)
+
+
+@cache
+def _composed(
+    name: str, overrides: tuple[str, ...], with_choices: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf, open_dict, read_write
+
+    running = GlobalHydra.instance()  # a run is inside Hydra already
+    outer, running.hydra = running.hydra, None
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            found = hydra_compose(name, list(overrides), return_hydra_config=with_choices)
+    finally:
+        running.hydra = outer
+    choices: dict[str, str] = {}
+    if with_choices:
+        choices = dict(found.hydra.runtime.choices)
+        with read_write(found), open_dict(found):
+            del found["hydra"]
+    return OmegaConf.to_container(found, resolve=True), choices
+
+
+def _searchpath() -> list[str]:
+    """Folders beside the first of `config_dirs` where configurations are looked for."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        sources = HydraConfig.get().runtime.config_sources
+        return [
+            f"{source.schema}://{source.path}"
+            for source in sources
+            if source.provider not in ("main", "hydra", "schema") and source.path
+        ]
+    return [f"file://{folder}" for folder in config_dirs()[1:]]
+
+
+def experiments() -> list[str]:
+    """Names of all recipes, as given to `experiment=`."""
+    return sorted(
+        str(path.relative_to(folder / "experiment").with_suffix(""))
+        for folder in config_dirs()
+        for path in (folder / "experiment").rglob("*.yaml")
+    )
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= flat(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
