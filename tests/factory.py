@@ -8,7 +8,8 @@ import math
 from functools import cache
 from typing import Any
 
-from lra.config import Config, compose, experiments
+from lra.composition import compose, experiments
+from lra.config import Config
 from lra.records.schema import RunRecord
 
 

@@ -6,7 +6,8 @@ import json
 from functools import cache
 from typing import Any
 
-from lra.config import Config, compose, experiments, flat, is_data_place
+from lra.composition import compose, experiments, flat
+from lra.config import Config, is_data_place
 from lra.records.schema import RunRecord
 
 PLANNED = (
