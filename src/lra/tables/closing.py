@@ -53,11 +53,12 @@ def closing(
 def find(
     record: RunRecord, studies: list[Study], reported_dir: Path, problems: list[str]
 ) -> tuple[Study, Planned] | None:
-    """The cell a record belongs to; of several studies, the first that has a paper's number for it.
+    """The cell a record belongs to; of several studies, the largest that has a paper's number for it.
 
     `problems` hears of files of reported numbers that cannot be read.
     """
-    homes = [(study, p) for study in studies for p in study.cells() if belongs(record, p)]
+    by_size = sorted(studies, key=lambda study: -len(study.rows))
+    homes = [(study, p) for study in by_size for p in study.cells() if belongs(record, p)]
     for home in homes:
         try:
             if reported_cell(*home, reported_dir):

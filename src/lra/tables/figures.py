@@ -118,7 +118,7 @@ def dots(table: Table) -> str | None:
                     )
             axes.set_yticks(range(len(cells)), [c.planned.row.title for c in reversed(cells)])
             axes.set_ylim(-0.6, len(cells) - 0.4)
-            axes.set(title=column.title, xlabel=_unit(cells[0].complete[0]))
+            axes.set(title=column.title, xlabel=f"test {_unit(cells[0].complete[0])}")
         return svg(figure)
 
 

@@ -14,6 +14,7 @@ from lra.tables.render import csv_text, latex, markdown, markdown_document
 from lra.tables.select import Table
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": csv_text, "tex": latex}
+PAGES = ("README.md", "results/README.md", "docs/*.md")  # with generated blocks
 _BLOCK = re.compile(
     r"(<!-- (?P<kind>table|benchmark|breakdown):(?P<name>\S+) -->\n).*?(<!-- /(?P=kind) -->)", re.DOTALL
 )
@@ -30,7 +31,7 @@ def generated(tables: Iterable[Table], results_dir: Path) -> dict[Path, str]:
 
 
 def docs(tables: Iterable[Table], root: Path, unreadable: Collection[str] = ()) -> dict[Path, str]:
-    """README.md and docs/*.md with their blocks made anew, but for `unreadable` studies; those without are left out.
+    """The pages with their blocks made anew, but for `unreadable` studies; those without are left out.
 
     `<!-- table:STUDY -->` … `<!-- /table -->` holds the study's table, `<!-- benchmark:FILE -->` … the measurements
     of a file of results/benchmarks, `breakdown` its parts of a step. Raises UserError when a block names nothing.
@@ -51,9 +52,8 @@ def docs(tables: Iterable[Table], root: Path, unreadable: Collection[str] = ()) 
             body = markdown_document(shown, heading=False)
         return f"{match[1]}\n{body}\n{match[4]}"
 
-    texts = {
-        f: f.read_text(encoding="utf-8") for f in [*root.glob("README.md"), *sorted(root.glob("docs/*.md"))]
-    }
+    pages = [page for pattern in PAGES for page in sorted(root.glob(pattern))]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     return {file: _BLOCK.sub(fill, text) for file, text in texts.items() if _BLOCK.search(text)}
 
 
