@@ -20,6 +20,15 @@ def visible(text: str) -> str:
     return UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def duration(seconds: float) -> str:
+    """A length of time as people say it: `2 s`, `14 min`, `5.2 h`, `12 days`."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= (2 if unit == "days" else 1) * size:
+            amount = seconds / size
+            return f"{amount:.1f} {unit}" if amount < 10 and unit != "min" else f"{amount:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
+
+
 class Console(RichConsole):
     """Rich without a language inside the text: no [markup], no :emoji:, no control characters."""
 

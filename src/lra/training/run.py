@@ -64,8 +64,9 @@ def run(
         return previous
 
     # These import Lightning, which takes longer than a wrong option or a finished run should wait for its answer.
-    from lra.training.assemble import assemble
+    from lra.training.assemble import assemble, make_task
     from lra.training.fit import Training, write
+    from lra.training.forecast import forecast
     from lra.training.opening import opening
     from lra.training.plan import estimate
 
@@ -81,6 +82,8 @@ def run(
     with _exclusive(run_dir), process_group(), stop.caught():
         try:
             _clean(record_path)
+            if words := forecast(config, make_task(config).spec):
+                console.print(words)
             with preparation(console) as progress:
                 assembled = assemble(config, progress)
             record = opening(config, assembled, name, experiment, overrides, run_dir, previous)

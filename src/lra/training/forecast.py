@@ -1,0 +1,43 @@
+"""What a heavy run takes on a CPU, said before anything is prepared."""
+
+from __future__ import annotations
+
+import torch
+
+from lra.config import Config
+from lra.data.spec import TaskSpec
+from lra.terminal import duration
+
+# From results/benchmarks/step-cpu.json, S4D recipes on two cores: a step trains 25 to 42 million numbers (batch ×
+# length × features × layers) a second and keeps 16 to 43 bytes for each. Evaluation does a third of the work.
+NUMBERS_PER_CORE_SECOND = 15e6
+BYTES_PER_NUMBER = 25
+EVALUATION = 1 / 3
+HEAVY = 3600.0  # seconds; less is not worth a word
+
+
+def forecast(config: Config, spec: TaskSpec) -> str | None:
+    """A sentence for a run of state space layers that would take more than an hour on this CPU, else None."""
+    model, cut = config.model, config.budget
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    if on_gpu or not config.kernel:
+        return None
+    epochs = min(config.trainer.epochs, cut.epochs or config.trainer.epochs)
+    batch = min(config.trainer.batch_size, cut.batch_size or config.trainer.batch_size)
+    limits = {"train": cut.train_samples, "val": cut.val_samples, "test": cut.test_samples}
+    used = {split: min(n, limits[split] or n) for split, n in spec.splits.items()}
+    width = min(model["features"], cut.features or model["features"]) * (1 + spec.paired)
+    width *= min(model["layers"], cut.layers or model["layers"])
+    length = min(spec.max_length, cut.train_length or spec.max_length)
+    trained = epochs * used["train"] * length
+    evaluated = EVALUATION * (epochs * used["val"] + used["test"]) * spec.max_length
+    seconds = width * (trained + evaluated) / (NUMBERS_PER_CORE_SECOND * torch.get_num_threads())
+    if seconds < HEAVY:
+        return None
+    memory = batch * length * width * BYTES_PER_NUMBER / 2**30
+    disk = sum(spec.splits.values()) * spec.max_length * (1 if spec.kind == "tokens" else spec.inputs) / 2**30
+    return (
+        f"On this CPU the run takes about {duration(seconds)} and {memory:.1f} GiB of memory (estimated from recorded "
+        f"speeds; plan=true measures it), and its data up to {disk:.1f} GiB of disk as bytes. "
+        "To try it smaller: budget=demo, or budget=reduced budget.epochs=1 budget.train_samples=5000."
+    )
