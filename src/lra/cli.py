@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 from lra.errors import Interrupted, UserError
 
-# Hydra is to raise its errors, not to print them. Processes that this one starts inherit that, and what the user wants.
-TRACEBACKS = os.environ.setdefault("LRA_TRACEBACKS", os.environ.get("HYDRA_FULL_ERROR", "0")) == "1"
-os.environ["HYDRA_FULL_ERROR"] = "1"
+
+def tracebacks() -> bool:
+    """Whether the user wants errors as Python shows them."""
+    return os.environ.get("LRA_TRACEBACKS") == "1"
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def explain_errors() -> Iterator[None]:
 
     HYDRA_FULL_ERROR=1 shows tracebacks.
     """
-    if TRACEBACKS:
+    if tracebacks():
         yield
         return
     try:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from lra.cli import TRACEBACKS, explain_errors, explanation
+from lra.cli import explain_errors, explanation, tracebacks
 from lra.errors import UserError
 
 NOTES = "jobs"  # folder below hydra.sweep.dir
@@ -43,7 +43,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if Sweep.folder is None or TRACEBACKS or explanation(error) is not None:
+        if Sweep.folder is None or tracebacks() or explanation(error) is not None:
             raise
         _say(
             f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import NoReturn
 
+from lra import __version__, environment
 from lra.cli import explain_errors
 from lra.errors import choose
 
@@ -29,13 +30,14 @@ def main() -> None:
         print("usage: lra COMMAND [--help] …\n")
         print(*(f"  {command:11}{what}" for command, what in COMMANDS.items()), sep="\n")
     elif name == "--version":
-        print(f"lra {metadata.version('lra')}")
+        print(f"lra {__version__}")
     else:
         run(name, arguments)
 
 
 def run(name: str, arguments: list[str]) -> NoReturn:
     """Carry out one command and end with its exit status."""
+    environment.settle()
     with explain_errors():
         choose("The command", name, COMMANDS)
         sys.exit(import_module(f"lra.commands.{name}").main(arguments))

@@ -92,8 +92,9 @@ def machine(device: str) -> dict[str, Any]:
 
     import torch
 
-    from lra import cpu
+    from lra import __version__, cpu
     from lra.records import capture
+    from lra.records.revision import revision
 
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -101,6 +102,6 @@ def machine(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "git_rev": capture.git("rev-parse", "HEAD").decode().strip(),
+        "git_rev": revision().git_rev or f"lra {__version__}",
         "date": capture.now(),
     }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from lra import environment
 from lra.cli import explain_errors
 from lra.paths import CONFIG_DIR, config_dirs
 
@@ -23,6 +27,7 @@ def main(arguments: list[str]) -> None:
     def train(cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
 
+        environment.settle()  # a launcher's job may be a process that was started otherwise
         chosen, record = HydraConfig.get(), None
         sweeping = chosen.mode.name == "MULTIRUN"
         sys.argv[1:] = command
@@ -40,7 +45,7 @@ def main(arguments: list[str]) -> None:
             )
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
-    with sweep.reported():
+    with sweep.reported(), _lazy_help():
         train()
 
 
@@ -50,3 +55,22 @@ def added_searchpath(arguments: list[str]) -> list[str]:
     if not others or any(text.startswith("hydra.searchpath=") for text in arguments):
         return []
     return [f"hydra.searchpath=[{','.join(others)}]"]
+
+
+@contextmanager
+def _lazy_help() -> Iterator[None]:
+    """Let argparse take a help that is no string: Hydra 1.3.8 has one, and Python 3.14 checks (hydra issue 3121)."""
+    check = getattr(argparse.ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+
+    def check_strings(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            check(parser, action)
+
+    argparse.ArgumentParser._check_help = check_strings
+    try:
+        yield
+    finally:
+        del argparse.ArgumentParser._check_help  # the inherited one

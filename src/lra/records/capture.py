@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import os
 import platform
 import re
 import resource
-import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,12 +16,13 @@ from typing import Any
 
 import torch
 
+from lra import __version__
 from lra.errors import UserError
-from lra.paths import CHECKOUT, workspace
+from lra.paths import workspace
+from lra.records.revision import package_sha256, revision
 from lra.records.schema import Code
 from lra.records.sources import sources
 
-CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
 PACKAGES = (
     "torch",
     "pytorch-lightning",
@@ -72,27 +71,36 @@ def capture_code(run_dir: Path, command: list[str], config: Mapping[str, Any]) -
 
     Uncommitted changes are saved as `code.patch` in `run_dir`.
     """
-    patch = _uncommitted()
-    if patch:
+    code = revision()
+    if code.patch:
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
-            (run_dir / "code.patch").write_bytes(patch)
+            (run_dir / "code.patch").write_bytes(code.patch)
         except OSError as error:
             raise UserError(
                 f"{run_dir / 'code.patch'} could not be written: {error.strerror}. Free some space or choose another "
                 "output_dir."
             ) from error
     return Code(
-        version=metadata.version("lra"),
-        git_rev=git("rev-parse", "HEAD").decode().strip() or None,
-        dirty=bool(patch),
-        patch_sha256=hashlib.sha256(patch).hexdigest() if patch else None,
+        version=__version__,
+        git_rev=code.git_rev,
+        git_unknown=code.unknown,
+        package_sha256=None if code.git_rev else package_sha256(),
+        dirty=bool(code.patch),
+        patch_sha256=hashlib.sha256(code.patch).hexdigest() if code.patch else None,
         sources=sources(config),
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: metadata.version(name) for name in PACKAGES},
-        command=anonymous(" ".join(["python", *command[1:]])),
+        command=anonymous(" ".join(_as_typed(command))),
     )
+
+
+def _as_typed(command: list[str]) -> list[str]:
+    """The command without the folders of Python and of the script `lra`."""
+    if len(command) > 1 and Path(command[1]).name == "lra":
+        return ["lra", *command[2:]]
+    return ["python", *command[1:]]
 
 
 def device_name(device: torch.device) -> str:
@@ -106,21 +114,3 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _uncommitted() -> bytes:
-    """Changes to the code against HEAD, new files included, as a patch; empty without a repository."""
-    patch = git("diff", "HEAD", "--binary", "--", *CODE_PATHS)
-    for name in git("ls-files", "--others", "--exclude-standard", "--", *CODE_PATHS).decode().splitlines():
-        patch += git("diff", "--no-index", "--binary", "--", os.devnull, name)
-    return patch
-
-
-def git(*arguments: str) -> bytes:
-    """Output of a git command in the checkout; empty without git or a repository."""
-    if CHECKOUT is None:
-        return b""
-    try:
-        return subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, check=False).stdout
-    except FileNotFoundError:
-        return b""

@@ -130,6 +130,8 @@ class Compute(Model):
 class Code(Model):
     version: str
     git_rev: str | None
+    git_unknown: str | None = None  # why there is no revision
+    package_sha256: str | None = None  # of modules and recipes, where there is no revision
     dirty: bool
     patch_sha256: str | None = None
     sources: dict[
@@ -145,6 +147,13 @@ class Code(Model):
         if self.dirty and not self.patch_sha256:
             raise ValueError("a record from modified code must name the sha256 of the saved patch")
         return self
+
+    @property
+    def label(self) -> str:
+        """Short name: the revision, else the package's version and hash."""
+        if self.git_rev:
+            return self.git_rev[:10] + (" (modified)" if self.dirty else "")
+        return f"lra {self.version}, sha256 {self.package_sha256[:10]}" if self.package_sha256 else "unknown"
 
 
 class RunRecord(Model):

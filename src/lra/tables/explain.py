@@ -31,7 +31,6 @@ def explain(table: Table, where: str) -> str:
 
 
 def _record(cell: Cell, record: RunRecord, group: str) -> str:
-    code = (record.code.git_rev or "unknown")[:10] + (" (modified)" if record.code.dirty else "")
     parts = [
         f"{record.identity.experiment}/{record.run_id}.json",
         f"seed {record.identity.seed}",
@@ -39,7 +38,7 @@ def _record(cell: Cell, record: RunRecord, group: str) -> str:
         f"{record.data.variant} data",
         f"{record.budget.done_steps} of {record.budget.planned_steps} steps",
         f"{record.compute.n_devices} × {record.compute.device}",
-        f"code {code}",
+        f"code {record.code.label}",
         (record.finished_utc or record.created_utc)[:10],
     ]
     if group == "excluded":

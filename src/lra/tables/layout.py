@@ -72,9 +72,7 @@ def header(table: Table) -> list[tuple[str, str]]:
         data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
         devices = sorted({_hardware(r) for r in records})
         hours = sum(r.compute.wall_s for r in records) / 3600
-        code = sorted(
-            {(r.code.git_rev or "unknown")[:10] + (" (modified)" if r.code.dirty else "") for r in records}
-        )
+        code = sorted({r.code.label for r in records})
         lines += [
             ("Data", ", ".join(data)),
             ("Hardware", f"{', '.join(devices)}; {hours:.3g} hours"),

@@ -138,7 +138,7 @@ def make_trainer(
 ) -> pl.Trainer:
     """The Lightning trainer of a run."""
     return pl.Trainer(
-        accelerator=config.trainer.accelerator,
+        accelerator=training_device(config).type,  # Lightning's own choice could be MPS, which has no float64
         devices=config.trainer.devices,
         num_nodes=config.trainer.num_nodes,
         sync_batchnorm=config.trainer.sync_batchnorm and config.trainer.processes > 1,
@@ -165,7 +165,7 @@ def check_processes(config: Config, plan: Plan) -> None:
             f"(trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}). Use a number of processes "
             "that divides the batch."
         )
-    on_cpu = trainer.accelerator == "cpu" or not torch.cuda.is_available()
+    on_cpu = training_device(config).type == "cpu"
     if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and plan.model.get("norm") == "batch":
         raise UserError(
             "PyTorch cannot share BatchNorm statistics between processes on CPUs. trainer.sync_batchnorm=false lets "

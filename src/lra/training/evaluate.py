@@ -23,6 +23,7 @@ from lra.records import capture, store
 from lra.records.schema import EvaluationRecord, RunRecord, Score
 from lra.training.assemble import Assembled, assemble, make_trainer
 from lra.training.checkpoint import saved
+from lra.training.processes import check_launch
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord,
     """
     finished = find(run, overrides)
     record, config = finished.record, finished.config
+    check_launch(config.trainer)
     assembled = assemble(config, silent)
     loader = _loader(assembled, finished.rate)
     trainer = make_trainer(config, assembled.plan, finished.checkpoint.parent, [], [])

@@ -24,7 +24,7 @@ from lra.records.schema import (
     Selection,
     Split,
 )
-from lra.training.assemble import Assembled
+from lra.training.assemble import Assembled, training_device
 from lra.training.optim import group_sizes, parameter_groups
 
 
@@ -78,7 +78,7 @@ def opening(
             groups=group_sizes(groups),
         ),
         compute=Compute(
-            device=capture.device_name(_device(config)),
+            device=capture.device_name(training_device(config)),
             n_devices=config.trainer.processes,
             cpu=cpu.model_name(),
             n_threads=torch.get_num_threads(),
@@ -91,8 +91,3 @@ def opening(
         code=capture.capture_code(run_dir, sys.orig_argv, resolved),
         health=previous.health if previous else [],
     )
-
-
-def _device(config: Config) -> torch.device:
-    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")

@@ -15,7 +15,7 @@ from lra.config import Config
 from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.terminal import Console
-from lra.training.assemble import Assembled
+from lra.training.assemble import Assembled, training_device
 from lra.training.memory import backward, on_device, parts_that_fit
 from lra.training.optim import make_optimizer
 
@@ -28,7 +28,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     With several processes one of them is measured, without their communication.
     """
     trainer, plan, module = config.trainer, assembled.plan, assembled.module
-    device = torch.device("cuda" if trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    device = training_device(config)
     own = plan.batch_size // trainer.processes
     parts = parts_that_fit(module, own, device, trainer.precision) if trainer.auto_batch else 1
     loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from lra.data.spec import SPLITS
 from lra.data.task import Progress as Report
+from lra.paths import CHECKOUT
+from lra.records.revision import REFUSED
 from lra.records.schema import RunRecord
 from lra.terminal import Console
 
@@ -78,6 +80,10 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
     cores = "core" if compute.n_threads == 1 else "cores"
     device = f"{compute.cpu}, {compute.n_threads} {cores}" if compute.device == "cpu" else compute.device
     grid.add_row("device", f"{device}, {compute.precision}")
+    if record.code.git_unknown:
+        grid.add_row("code", f"{record.code.label}; {record.code.git_unknown}")
+    if record.code.git_unknown == REFUSED:
+        grid.add_row("", f"git config --global --add safe.directory {CHECKOUT}")
     grid.add_row("folder", run_dir)
     rest = f"  seed {identity.seed}  run {record.run_id}"
     title = Text.assemble((identity.experiment, "bold"), rest)  # a str would be read as markup

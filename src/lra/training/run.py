@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -155,7 +154,6 @@ def _settle() -> None:
     torch.set_float32_matmul_precision("highest")
     cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    os.environ.setdefault("WANDB_SILENT", "true")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings(
         "ignore", ".*`srun` command is available.*"
