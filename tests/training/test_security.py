@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import lra  # noqa: F401 (switches telemetry off)
+from lra import environment
 from lra.errors import UserError
 from lra.paths import CHECKOUT
 from lra.records.capture import anonymous
@@ -83,7 +83,9 @@ def test_anonymous_leaves_other_words_alone(monkeypatch):
     assert anonymous(given) == {"init": "legs", "path": ["~/data", "/home/legsx", "./data"], "n": 3}
 
 
-def test_no_telemetry():
+def test_no_telemetry(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"HOME": os.environ["HOME"]})
+    environment.settle()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     assert os.environ["WANDB_ERROR_REPORTING"] == "false"

@@ -56,7 +56,7 @@ def run(
         if names := changed(previous.code.sources, previous.config):
             console.print(
                 f"The code of this run has changed since: {', '.join(names)}. What follows is the result of the "
-                f"earlier code ({(previous.code.git_rev or 'unknown revision')[:10]}).",
+                f"earlier code ({previous.code.label}).",
                 soft_wrap=True,
             )
         _compare(previous, config, console)
