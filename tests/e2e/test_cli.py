@@ -38,7 +38,12 @@ def test_help_is_quick_and_lists_the_experiments():
     result = train("--help")
     assert time.monotonic() - begin < 10  # two seconds on a quiet machine; tests run beside others
     assert result.returncode == 0
-    assert "listops-s4d" in result.stdout
+    assert "experiment=lra/listops-{dss,s4," in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 90
+
+
+def test_version_is_ours():
+    assert train("--version").stdout.startswith("lra ")
 
 
 def loaded(script: str) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 
 from lra import environment
 from lra.cli import explain_errors
@@ -14,6 +15,14 @@ from lra.paths import CONFIG_DIR, config_dirs
 
 def main(arguments: list[str]) -> None:
     """Compose the configuration from configs/ and run it."""
+    if {"-h", "--help"} & set(arguments):
+        from lra.commands.usage import usage
+
+        print(usage("lra train" if sys.argv[1:2] == ["train"] else "python train.py"))
+        return
+    if "--version" in arguments:
+        print(f"lra {metadata.version('lra')}")
+        return
     import hydra
     from omegaconf import DictConfig, OmegaConf
 

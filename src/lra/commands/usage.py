@@ -1,0 +1,78 @@
+"""What `lra train --help` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lra.composition import experiments
+from lra.paths import config_dirs
+
+GROUPS = (
+    "budget",
+    "kernel",
+    "mixer",
+    "model",
+    "recipe",
+    "scheduler",
+    "optimizer",
+    "task",
+    "logger",
+)  # in this order
+
+
+def usage(command: str) -> str:
+    """The commands that people want, every recipe in the form in which it is given, and the choices of each group."""
+    lines = [
+        "Train one recipe of the Long Range Arena harness.",
+        "",
+        f"  {command} experiment=lra/listops-s4d                  a paper's recipe",
+        f"  {command} experiment=lra/listops-s4d budget=demo      minutes on a laptop",
+        f"  {command} experiment=lra/listops-s4d kernel.init=lin  with another init",
+        f"  {command} experiment=lra/listops-s4d plan=true        what it will take",
+        f"  {command} -m experiment=lra/listops-s4d kernel.init=legs,inv,lin seed=0,1,2",
+        "",
+        "Recipes:",
+        "",
+        *(f"  experiment={names}" for names in _braced(experiments())),
+        "",
+        "Choices:",
+        "",
+        *(_wrapped(group, names) for group in GROUPS if (names := _names(group))),
+        "",
+        "Any field can be overridden, such as kernel.dt_max=0.01. All fields:",
+        f"  {command} --cfg job",
+        "Tab completion in bash:",
+        f'  eval "$({command} -sc install=bash)"',
+    ]
+    return "\n".join(lines)
+
+
+def _names(group: str) -> list[str]:
+    return sorted({path.stem for folder in config_dirs() for path in (folder / group).glob("*.yaml")})
+
+
+def _braced(names: Iterable[str]) -> list[str]:
+    """`lra/image-{dss,s4}` for lra/image-dss and lra/image-s4."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        suite, _, recipe = name.rpartition("/")
+        task, dash, model = recipe.partition("-")
+        start = f"{suite}/{task}-" if dash else f"{suite}/"
+        groups.setdefault(start.lstrip("/"), []).append(model if dash else recipe)
+    return [
+        start + (f"{{{','.join(ends)}}}" if len(ends) > 1 else ends[0])
+        for start, ends in sorted(groups.items())
+    ]
+
+
+def _wrapped(group: str, names: list[str], width: int = 80) -> str:
+    """`  group=a, b, c`, with further lines below the first name."""
+    indent = " " * (len(group) + 3)
+    lines = [f"  {group}={names[0]}"]
+    for name in names[1:]:
+        if len(lines[-1]) + len(name) + 3 > width:
+            lines[-1] += ","
+            lines.append(indent + name)
+        else:
+            lines[-1] += f", {name}"
+    return "\n".join(lines)
