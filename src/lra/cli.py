@@ -56,6 +56,9 @@ def explanation(error: Exception) -> str | None:
         return _missing(error)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _override(str(error))
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. Free some space or fix the folder, or choose another one."
     return None
 
 

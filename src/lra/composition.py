@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from lra.errors import UserError
+from lra.files import listed
 from lra.nodes import CONVOLUTION, names_of, takes, target
 from lra.paths import CONFIG_DIR, config_dirs
 
@@ -167,7 +168,7 @@ def experiments() -> list[str]:
     return sorted(
         str(path.relative_to(folder / "experiment").with_suffix(""))
         for folder in config_dirs()
-        for path in (folder / "experiment").rglob("*.yaml")
+        for path in listed(folder / "experiment", "**/*.yaml")
     )
 
 

@@ -125,8 +125,8 @@ def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
 
 def _note(hydra: DictConfig, error: str | None) -> None:
     """Write down how a job ended. Raises UserError if that is not possible."""
+    from lra.files import write_text
     from lra.records.capture import anonymous
-    from lra.records.store import write_text
 
     note = anonymous({"overrides": list(hydra.overrides.task), "error": error})
     write_text(Path(hydra.sweep.dir) / NOTES / f"{hydra.job.num}.json", json.dumps(note))

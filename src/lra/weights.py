@@ -15,6 +15,7 @@ from safetensors.torch import save
 from lra import history
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
+from lra.files import write_bytes
 from lra.models.build import make_model
 from lra.models.classifier import Classifier
 
@@ -25,19 +26,11 @@ PREFIX = "model."
 def export(state: dict[str, torch.Tensor], spec: TaskSpec, recipe: dict[str, Any], target: Path) -> None:
     """Write the weights among a checkpoint's `state` to `target`, with the recipe (plain data) as JSON.
 
-    Raises UserError if the file cannot be written; it is then not there.
+    Raises UserError if the file cannot be written.
     """
     weights = {k.removeprefix(PREFIX): v.contiguous() for k, v in state.items() if k.startswith(PREFIX)}
     content = {**recipe, "spec": dataclasses.asdict(spec) | {"splits": dict(spec.splits)}}
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(weights, {KEY: json.dumps(content)}))
-        os.replace(temporary, target)
-    except OSError as error:
-        raise UserError(f"{target} could not be written: {error.strerror or error}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(target, save(weights, {KEY: json.dumps(content)}))
 
 
 def load(path: str | os.PathLike, device: str = "cpu") -> Classifier:

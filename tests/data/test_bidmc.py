@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lra.data.bidmc import BIDMC, read_ts
+from lra.data import bidmc
+from lra.data.bidmc import BIDMC
 from lra.data.splits import split_70_15_15
 from lra.errors import UserError
 
@@ -46,7 +47,7 @@ def test_samples_are_split_anew_and_not_normalised(folder: Path, tmp_path: Path,
     x, y = samples
     task = BIDMC(target="HR", path=str(tmp_path / "raw"))
     prepared = task.prepare(tmp_path / "data")
-    assert prepared.meta.variant == "official"
+    assert prepared.meta.variant == "subset"  # 20 of 7949
     for split, rows in split_70_15_15(TRAIN + TEST).items():
         data = task.dataset(prepared, split)
         batch = data[np.arange(len(data))]
@@ -90,8 +91,8 @@ def test_missing_values_are_refused(folder: Path, tmp_path: Path) -> None:
     path = folder / "BIDMC32HR_TEST.ts"
     head, data = path.read_text().split("@data\n")
     path.write_text(head + "@data\n?" + data[data.index(",") :])
-    assert np.isnan(read_ts(path, lambda *_: None)[0]).sum() == 1
-    with pytest.raises(UserError, match="1 missing values"):
+    number = head.count("\n") + 2
+    with pytest.raises(UserError, match=rf"TEST\.ts, line {number}: a value is missing or infinite"):
         BIDMC(path=str(folder)).prepare(tmp_path / "data")
 
 
@@ -111,6 +112,7 @@ def test_download_is_poochs(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *a, **k: io.BytesIO())
+    monkeypatch.setattr(bidmc, "PARTS", {"HR": (TRAIN, TEST)})
     prepared = BIDMC(target="HR").prepare(tmp_path / "data")
     assert prepared.meta.variant == "official"
     base = "https://zenodo.org/record/4001456/files/BIDMC32HR_"
@@ -122,6 +124,13 @@ def test_npz_with_windows(tmp_path: Path, samples: tuple) -> None:
     np.savez(tmp_path / "x.npz", x=x, y=y)
     prepared = BIDMC(target="SpO2", path=str(tmp_path / "x.npz")).prepare(tmp_path / "data")
     assert prepared.meta.variant == "modified"
+    np.savez(tmp_path / "column.npz", x=x, y=y[:, None].astype(np.float64))
+    column = BIDMC(target="SpO2", path=str(tmp_path / "column.npz")).prepare(tmp_path / "data")
+    assert np.array_equal(column.array("train_y"), prepared.array("train_y"))
+    y[3] = np.nan
+    np.savez(tmp_path / "nan.npz", x=x, y=y)
+    with pytest.raises(UserError, match="y, row 3: a value is missing"):
+        BIDMC(path=str(tmp_path / "nan.npz")).prepare(tmp_path / "data")
     np.savez(tmp_path / "y.npz", x=x[:, :100], y=y)
     with pytest.raises(UserError, match=r"x is \(20, 100, 2\)"):
         BIDMC(path=str(tmp_path / "y.npz")).prepare(tmp_path / "data")

@@ -183,14 +183,31 @@ def test_parquet_errors(tmp_path: Path, images: dict) -> None:
         return str(caught.value)
 
     n = TRAIN + TEST
-    assert "no 32×32 image in column png" in error(png=[b"not an image"] * n)
+    assert "row 59 (12 bytes) cannot be read as an image" in error(png=[b"not an image"] * n)
+    assert "row 59: None in place of the bytes" in error(png=[None] * n)
     wide = encoded(np.zeros((32, 33, 3), np.uint8), "png")
-    assert "no 32×32 image in column png" in error(png=[wide] * n)
-    assert "unknown label 10" in error(label=[10] * n)
-    assert "no samples in a split" in error(split=["train"] * n)
+    assert "row 59 is 33 × 32 pixels, expected 32 × 32" in error(png=[wide] * n)
+    assert "row 59: label 10" in error(label=[10] * n)
+    assert "row 59: label None" in error(label=[3] * (n - 1) + [None])
+    assert "index 0; expected a whole number, each once" in error(index=[0] * n)
+    assert "has no test samples" in error(split=["train"] * n, index=list(range(n)))
+    assert "row 0: the split is None" in error(split=[None] * n)
     pq.write_table(pa.table({"split": ["train"]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match="expected split, label and png or jpeg"):
         CIFAR10(path=str(tmp_path / "other.parquet")).prepare(tmp_path / "data")
+
+
+def test_labels_of_any_number_type(tmp_path: Path, images: dict, npz: Path) -> None:
+    arrays = {f"x_{s}": x for s, (x, _) in images.items()}
+    expected = CIFAR10(path=str(npz)).prepare(tmp_path / "data")
+    for name, change in {"floats": np.float32, "columns": lambda y: y[:, None]}.items():
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, **arrays, **{f"y_{s}": change(y) for s, (_, y) in images.items()})
+        found = CIFAR10(path=str(path)).prepare(tmp_path / "data")
+        assert np.array_equal(found.array("train_y"), expected.array("train_y"))
+    np.savez(path, **arrays, **{f"y_{s}": y + 0.5 for s, (_, y) in images.items()})
+    with pytest.raises(UserError, match=r"y_train, row 0: label 0\.5"):
+        CIFAR10(path=str(path)).prepare(tmp_path / "data")
 
 
 def test_npz_of_other_images_is_refused(tmp_path: Path, images: dict) -> None:

@@ -12,7 +12,7 @@ from lra.commands.data import main as prepare
 from lra.commands.verify import main as verify
 from lra.data import pathfinder
 from lra.data.catalog import make_task, ready, task_names
-from lra.data.storage import META
+from lra.data.storage import META, Prepared
 from lra.data.verify import findings
 from lra.errors import UserError
 
@@ -120,7 +120,7 @@ def test_overlapping_splits_are_found(tmp_path: Path) -> None:
     test = np.load(prepared.folder / "test_x.npy")
     test[3] = x[7]
     np.save(prepared.folder / "test_x.npy", test)
-    reopened = task.store(tmp_path).open()
+    reopened = Prepared(prepared.folder, prepared.meta)
     found = {finding.check: finding for finding in findings(task, reopened)}
     assert found["sha256"].verdict == "wrong"
     reopened.meta.arrays.clear()

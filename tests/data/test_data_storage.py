@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lra.data.storage import META, Store, Writer, files_sha256
+from lra.data import storage
+from lra.data.storage import META, Meta, Store, Writer, file_sha256, files_sha256
 from lra.errors import UserError
 
 PREAMBLE = """
@@ -183,7 +184,7 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     good = path.read_bytes()
     path.write_bytes(good[:-1] + b"\x01")
     with pytest.raises(UserError, match=r"first\.npy has sha256 .* damaged"):
-        store(tmp_path).open().verify()
+        prepared.verify()
     path.write_bytes(good[:-8])
     with pytest.raises(UserError, match="missing or of the wrong size"):
         store(tmp_path).open()
@@ -193,6 +194,90 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (prepared.folder / META).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
         store(tmp_path).open()
+    (prepared.folder / META).unlink()
+    with pytest.raises(UserError, match=r"has no meta\.json, so it is not whole\. Delete"):
+        store(tmp_path).prepare(ten)
+
+
+def test_a_changed_array_is_never_opened(tmp_path: Path) -> None:
+    path = store(tmp_path).prepare(ten).folder / "first.npy"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"first\.npy has sha256 .* damaged"):
+        store(tmp_path).open()
+    with pytest.raises(UserError, match="damaged"):
+        store(tmp_path).prepare(ten)
+
+
+def test_arrays_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = store(tmp_path).prepare(ten)
+    monkeypatch.setattr(storage, "_verified", {})  # as in another process
+    monkeypatch.setattr(storage, "file_sha256", lambda path: pytest.fail("hashed again"))
+    store(tmp_path).open()
+    monkeypatch.undo()
+    (prepared.folder / storage.VERIFIED).write_text("{")  # a note that cannot be read
+    hashed = []
+    monkeypatch.setattr(storage, "_verified", {})
+    monkeypatch.setattr(storage, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    store(tmp_path).open()
+    store(tmp_path).open()
+    assert hashed == ["first.npy"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"variant": "official"},
+        {"task": "digits"},
+        {"parameters": {"n": 11}},
+        {"fingerprint": "0" * 16},
+        {"facts": {"vocabulary": ["a"]}},
+        {"counts": {"train": 11}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+@pytest.mark.parametrize("forged", [False, True])
+def test_an_edited_description_is_refused(tmp_path: Path, change: dict, forged: bool) -> None:
+    folder = store(tmp_path).prepare(ten).folder
+    meta = Meta.read(folder).model_copy(update=change)
+    if forged:  # with a hash that fits: then the fingerprint must not
+        if {"facts", "counts"} & set(change):
+            return
+        meta.sha256 = meta.digest()
+    (folder / META).write_text(meta.model_dump_json())
+    with pytest.raises(UserError, match=r"changed after it was written|not those of its folder"):
+        store(tmp_path).open()
+
+
+def test_the_data_of_another_task_in_the_folder_are_refused(tmp_path: Path) -> None:
+    mine, other = store(tmp_path), store(tmp_path, n=11)
+    other.prepare(ten).folder.rename(mine.folder)
+    with pytest.raises(UserError, match="not those of its folder"):
+        mine.open()
+
+
+def test_no_samples_is_no_data(tmp_path: Path) -> None:
+    def build(writer: Writer) -> None:
+        ten(writer)
+        writer.counts["val"] = 0
+
+    with pytest.raises(UserError, match="would have no val samples"):
+        store(tmp_path).prepare(build)
+    assert visible(tmp_path) == []
+
+
+def test_a_cache_that_cannot_be_used_only_costs_time(tmp_path: Path) -> None:
+    raw, cache = tmp_path / "raw", tmp_path / "hashes.json"
+    raw.mkdir()
+    (raw / "a").write_text("a")
+    expected = files_sha256([raw / "a"], raw, cache)
+    for content in ("", "[]", "{", '{"x": 1}', cache.read_text().replace(expected, "x")):
+        cache.write_text(content)
+        assert files_sha256([raw / "a"], raw, cache) == expected
+    cache.unlink()
+    cache.mkdir()  # can be neither read nor written
+    assert files_sha256([raw / "a"], raw, cache) == expected
 
 
 def test_many_files_have_one_hash_that_is_kept(tmp_path: Path) -> None:

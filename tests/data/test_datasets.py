@@ -1,5 +1,6 @@
 """Whole-batch fetching against one row at a time, on memory maps and on a device."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lra.data.datasets import (
     subset,
 )
 from lra.data.spec import Batch
+from lra.errors import UserError
 
 PAD = 7
 
@@ -162,3 +164,20 @@ def test_a_subset_can_move_to_a_device() -> None:
     assert len(dataset) == 3
     assert same(dataset[np.arange(3)], dataset.to("cpu")[np.arange(3)])
     assert dataset[np.arange(3)].lengths.tolist() == dataset.lengths.tolist()
+
+
+def test_a_file_that_is_cut_off_in_use_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.ones((100, 1000), np.float32))
+    data = FeatureSequences(np.load(path, mmap_mode="r"), np.zeros(100))
+    rows = np.array([99])
+    assert data[rows].x.sum() == 1000
+    moved = tmp_path / "y.npy"
+    path.rename(moved)
+    assert data[rows].x.sum() == 1000  # replaced or deleted: the old file is still mapped
+    moved.rename(path)
+    os.truncate(path, 1000)
+    with pytest.raises(UserError, match=r"x\.npy was cut off while it was in use"):
+        data[rows]
+    with pytest.raises(UserError, match="cut off"):
+        data.to("cpu")

@@ -71,7 +71,11 @@ def test_generated_images_fill_the_published_split(small: None, generated: tuple
     rows_of(task, prepared, *generated)
     prepared.verify()
     assert sorted(path.name for path in prepared.folder.iterdir()) == sorted(
-        ["meta.json", *(f"{split}_{a}.npy" for split in ("train", "val", "test") for a in "xy")]
+        [
+            "meta.json",
+            "verified.json",
+            *(f"{split}_{a}.npy" for split in ("train", "val", "test") for a in "xy"),
+        ]
     )
 
 

@@ -69,7 +69,9 @@ def test_the_archive_is_fetched_and_one_folder_unpacked(
     monkeypatch.setattr(sources, "LRA_URL", f"{server}/lra_release.gz")
     sources.lra_release(tmp_path, "listops-1000", "listops")
     names = list(OFFICIAL_NAMES.values())
-    folder = sources.first_folder(sources.lra_folders(tmp_path, "listops-1000"), names)
+    folder = sources.first_folder(
+        sources.lra_folders(tmp_path, "listops-1000"), names, tmp_path / "hashes.json"
+    )
     assert folder == tmp_path / "lra_release" / "lra_release" / "listops-1000"
     assert (folder / names[0]).read_text() == f"content of {names[0]}"
     assert not (folder.parent / "tsv_data").exists()
@@ -151,3 +153,24 @@ def test_broken_mirrors(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cannot be read as npz"), npz_arrays(tmp_path / "x.npz", "x"):
         pass
+
+
+def test_two_copies_in_the_archive_are_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    outer, inner = (tmp_path / "lra_release" / inside / "listops-1000" for inside in ("", "lra_release"))
+    cache = tmp_path / "hashes.json"
+
+    def read(raw: Path) -> Path | None:
+        return sources.first_folder(sources.lra_folders(raw, "listops-1000"), ["a.tsv"], cache)
+
+    assert read(tmp_path) is None
+    for folder, content in ((outer, "old"), (inner, "new")):
+        folder.mkdir(parents=True)
+        (folder / "a.tsv").write_text(content)
+    for raw in (tmp_path, tmp_path / "lra_release"):
+        assert read(raw) == inner
+        assert capsys.readouterr().err == (
+            f"Reading {inner}; with DIFFERENT content there is {outer}.\n" if raw == tmp_path else ""
+        )
+    (outer / "a.tsv").write_text("new")
+    assert read(tmp_path) == inner
+    assert f"with the same content there is {outer}" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import torch
 
 from lra.data import sources, speech
 from lra.data.datasets import strided
-from lra.data.speech import SpeechCommands, decode
+from lra.data.speech import Clip, SpeechCommands, decode
 from lra.errors import UserError
 
 LENGTHS = (16_000, 16_000, 16_000, 12_345)
@@ -167,21 +167,64 @@ def test_wrong_clips_leave_nothing(tmp_path: Path) -> None:
         assert not list((tmp_path / "data").rglob("*.npy"))
         return str(caught.value)
 
-    assert "16000 samples at 8000 Hz in 1 channels; expected at most 16000 at 16000 Hz" in error(
+    assert "row 4 has 16000 samples at 8000 Hz in 1 channels; expected one channel at 16000 Hz" in error(
         [*good[:4], flac(wave(0), rate=8000)]
     )
     assert "in 2 channels" in error([*good[:4], flac(np.stack([wave(0), wave(1)], 1))])
     assert "16001 samples" in error([*good[:4], flac(wave(0, 16_001))])
     assert "cannot be read as audio" in error([*good[:4], b"noise"])
-    assert "unknown label 'kat'" in error(good, label=["kat"] * 5)
-    assert "unknown split 'dev'" in error(good, split=["dev"] * 5)
+    assert "row 4: None in place of the bytes" in error([*good[:4], None])
+    assert "row 4 is cut off: 23044 bytes" in error([*good[:4], wav(wave(0), "PCM_16")[:9000]])
+    assert "row 0: the label is 'kat'" in error(good, label=["kat"] * 5)
+    assert "row 4: the label is None" in error(good, label=["cat"] * 4 + [None])
+    assert "row 0: the split is 'dev'" in error(good, split=["dev"] * 5)
+    assert "no val" in error(good, split=["train"] * 4 + ["test"])
+
+
+@pytest.mark.parametrize("code", ["FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"])
+def test_every_code_of_a_wav_is_the_same_sound(tmp_path: Path, code: str) -> None:
+    sounds = [wave(i) for i in range(5)]
+    path = parquet(tmp_path / "x.parquet", [wav(sound, code) for sound in sounds])
+    prepared = SpeechCommands(path=str(path)).prepare(tmp_path / "data")
+    assert np.abs(prepared.array("test_x")[0].astype(int) - sounds[4]).max() <= 1
+
+
+def wav(samples: np.ndarray, code: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples / 2**15, 16_000, format="WAV", subtype=code)
+    return file.getvalue()
+
+
+def test_a_whole_mirror_is_modified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "SPLITS35", {"train": 3, "val": 1, "test": 1})
+    path = parquet(tmp_path / "x.parquet", [flac(wave(i)) for i in range(5)])
+    assert SpeechCommands(path=str(path)).prepare(tmp_path / "data").meta.variant == "modified"
+
+
+def test_litter_and_missing_files_leave_a_subset(folder: Path, tmp_path: Path) -> None:
+    whole = SpeechCommands(path=str(tmp_path / "raw")).prepare(tmp_path / "data").meta.counts
+    for path in list(folder.glob("yes/*.wav")):
+        path.with_name(f"._{path.name}").write_bytes(b"litter")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "0_nohash_0.wav").write_bytes(b"litter")
+    for path in folder.glob("bed/*.wav"):
+        path.unlink()
+    prepared = SpeechCommands(path=str(tmp_path / "raw")).prepare(tmp_path / "data")
+    assert prepared.meta.variant == "subset"
+    assert sum(prepared.meta.counts.values()) == sum(whole.values()) - 16
+
+
+def test_an_archive_that_is_not_the_official_one_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / speech.ARCHIVE).write_bytes(b"anything")
+    with pytest.raises(UserError, match=r"has sha256 .*; the official one has af14739"):
+        SpeechCommands(path=str(tmp_path)).prepare(tmp_path / "data")
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(b"RIFF")
     with pytest.raises(UserError, match=f"{path} cannot be read as audio"):
-        decode(path)
+        decode(Clip("train", "yes", path, str(path)))
 
 
 def test_missing_lists_are_said(folder: Path, tmp_path: Path) -> None:

@@ -114,12 +114,27 @@ def test_folder_and_file_give_the_same_data(file: Path, folder: Path, tmp_path: 
         assert a.meta == b.meta
 
 
+def test_litter_is_not_a_review(file: Path, folder: Path, tmp_path: Path) -> None:
+    (folder / "train" / "pos" / "._9_9.txt").write_bytes(b"\xff\xfe")
+    assert Text(path=str(folder)).prepare(tmp_path / "a").meta == (
+        Text(path=str(file)).prepare(tmp_path / "b").meta
+    )
+
+
+def test_labels_of_any_number_type(file: Path, tmp_path: Path) -> None:
+    rows = [(split, float(label), content) for split, label, content in REVIEWS]
+    path = parquet(tmp_path / "floats.parquet", rows)
+    assert (
+        Text(path=str(path)).prepare(tmp_path / "a").meta == Text(path=str(file)).prepare(tmp_path / "b").meta
+    )
+
+
 def official(monkeypatch: pytest.MonkeyPatch, rows: list[tuple]) -> None:
     """Take these reviews for the labelled ones, and Hugging Face for a library that delivers them."""
     import datasets
 
     reviews = text._sorted(
-        {s: [(r[1], r[2]) for r in REVIEWS if r[0] == s] for s in ("train", "test")}, "test"
+        {s: [text.Row(r[1], r[2], "here") for r in REVIEWS if r[0] == s] for s in ("train", "test")}, "test"
     )
     monkeypatch.setattr(text, "CONTENT_SHA256", content_sha256(reviews))
     monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *a, **k: io.BytesIO())
@@ -159,7 +174,14 @@ def test_errors(tmp_path: Path, folder: Path) -> None:
         assert not list((tmp_path / "data").rglob("*.npy"))
         return str(caught.value)
 
-    assert "unknown label 2" in error(parquet(tmp_path / "a.parquet", [*REVIEWS, ("train", 2, "x")]))
+    assert "row 8: label 2" in error(parquet(tmp_path / "a.parquet", [*REVIEWS, ("train", 2, "x")]))
+    assert "row 8: label 0.5" in error(parquet(tmp_path / "c.parquet", [*REVIEWS, ("train", 0.5, "x")]))
+    assert "row 8: None in place of a text" in error(
+        parquet(tmp_path / "d.parquet", [*REVIEWS, ("train", 1, None)])
+    )
+    assert "row 8: the split is 'validation'" in error(
+        parquet(tmp_path / "e.parquet", [*REVIEWS, ("validation", 1, "x")])
+    )
     assert "no test reviews" in error(parquet(tmp_path / "b.parquet", REVIEWS[:5]))
     bad = folder / "train" / "pos" / "9_9.txt"
     bad.write_bytes(b"\xff\xfe")

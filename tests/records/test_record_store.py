@@ -13,9 +13,11 @@ import pytest
 from factory import make_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lra.errors import UserError
 from lra.records import store
+from lra.records.schema import Score
 
 
 def edit(file, change):
@@ -32,12 +34,14 @@ def test_round_trip(tmp_path):
     assert [f.name for f in file.parent.iterdir()] == [file.name]
 
 
-def test_not_a_number_survives(tmp_path):
-    curve = [{"epoch": 0.0, "train_loss": math.nan, "val_loss": math.inf}]
-    record = make_record(value=None, status="failed", reason="nan: loss", curve=curve)
-    loaded = store.load(store.write(record, tmp_path))
-    assert math.isnan(loaded.metrics.curve[0]["train_loss"])
-    assert loaded.metrics.curve[0]["val_loss"] == math.inf
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_in_no_record(value):
+    with pytest.raises(ValidationError, match="finite"):
+        make_record(curve=[{"epoch": 0.0, "train_loss": value, "val_loss": 1.0}])
+    with pytest.raises(ValidationError, match="finite"):
+        make_record(config={"deep": [{"x": value}]})
+    with pytest.raises(ValidationError, match="finite"):
+        make_record(changes={"kernel.dt_min": value})
 
 
 @pytest.mark.parametrize(
@@ -188,3 +192,31 @@ def test_killed_while_writing_leaves_whole_records(tmp_path):
     records, problems = store.load_all(tmp_path)
     assert problems == []
     assert len(records) == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1])
+def test_what_is_no_accuracy_is_no_result(value):
+    with pytest.raises(ValidationError):
+        make_record(value=0.5, best_val=value)
+    with pytest.raises(ValidationError):
+        make_record().metrics.test = Score(value=value, n=10, standard_error=None)
+
+
+def test_a_score_of_no_samples_is_no_result():
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Score(value=0.5, n=0, standard_error=None)
+
+
+def test_records_are_strict_json(tmp_path):
+    file = store.write(make_record(config={"x": 0.125}), tmp_path)
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        file.write_text(file.read_text().replace("0.125", number))
+        with pytest.raises(UserError, match=f"{number} is not a finite number"):
+            store.load(file)
+        file.write_text(file.read_text().replace(number, "0.125"))
+
+
+def test_litter_is_no_record(tmp_path):
+    file = store.write(make_record(), tmp_path)
+    file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    assert store.load_all(tmp_path) == ([make_record()], [])

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from lra.cli import explanation
 from lra.errors import UserError
 from lra.records import sources, store
 from lra.training import fit
@@ -150,14 +152,51 @@ def test_nan_stops_the_run_with_its_step(toy):
     assert store.load(path).status == "failed"
 
 
-def test_two_processes_do_not_share_a_run(toy):
-    from filelock import FileLock
+class Poison(Callback):
+    """Makes the weights NaN before the `split` is evaluated."""
 
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    def poison(self, module: pl.LightningModule) -> None:
+        next(module.parameters()).data.fill_(float("nan"))
+
+    def on_validation_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.split == "val":
+            self.poison(module)
+
+    def on_test_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.split == "test":
+            self.poison(module)
+
+
+@pytest.mark.parametrize(("split", "step"), [("val", 6), ("test", 24)])
+def test_nan_is_never_a_result(toy, monkeypatch, split, step):
+    stopping(monkeypatch, Poison(split))
+    with pytest.raises(UserError, match=rf"diverged: {split}/\w+ is not finite at step {step}"):
+        run(toy)
+    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    record = store.load(path)
+    assert record.status == "failed"
+    assert f"at step {step}" in record.status_reason
+    assert record.metrics.test is None
+    assert (record.metrics.best_val is None) == (split == "val")
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(toy, tmp_path):
+    (tmp_path / "file").touch()
+    for key in ("data_dir", "output_dir", "results_dir"):
+        with pytest.raises((UserError, OSError)) as caught:
+            run(toy | {key: str(tmp_path / "file" / "folder")})
+        assert str(tmp_path / "file") in explanation(caught.value)
+
+
+def test_two_processes_do_not_share_a_run(toy):
     from lra.config import Config
+    from lra.files import locked
 
     folder = Path(toy["output_dir"]) / "custom/toy" / Config.parse(toy).run_id()
-    folder.mkdir(parents=True)
-    with FileLock(folder / "lock"), pytest.raises(UserError, match="going on in another process"):
+    with locked(folder / "lock", wait=True), pytest.raises(UserError, match="going on in another process"):
         run(toy)
 
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 import platform
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,19 @@ def test_checkpoint_with_code_in_it_is_not_run(toy, tmp_path, monkeypatch):
         run(toy)
     assert not (tmp_path / "evil").exists()
     assert record.status == "complete"
+
+
+def test_checkpoint_of_another_run_is_not_loaded(toy):
+    first = run(toy)
+    toy["seed"] = 1
+    second = run(toy)
+    folders = {folder.parent.name: folder for folder in Path(toy["output_dir"]).rglob("checkpoints")}
+    shutil.rmtree(folders[second.run_id])
+    shutil.copytree(folders[first.run_id], folders[second.run_id])
+    (result,) = (path for path in Path(toy["results_dir"]).rglob("*.json") if path.stem == second.run_id)
+    result.unlink()
+    with pytest.raises(UserError, match=f"is a checkpoint of run {first.run_id}, not of run {second.run_id}"):
+        run(toy)
 
 
 def test_records_name_nobody(toy, tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     cpu.tune()
     rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
     from lra.benchmarks.table import breakdown, document
-    from lra.records.store import write_text
+    from lra.files import write_text
     from lra.tables.render import terminal_document
 
     path = options.output / f"{options.what}-{options.device}.json"

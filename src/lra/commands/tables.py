@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from lra.errors import UserError
+from lra.files import write_text
 from lra.paths import workspace
 from lra.records import store
 from lra.records.schema import RunRecord
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> int:
             raise UserError("--explain needs one study: lra tables STUDY --explain ROW:COLUMN")
         print(visible(explain(tables[0], options.explain)))
     elif options.html:
-        store.write_text(options.html, report(tables, records, problems))
+        write_text(options.html, report(tables, records, problems))
         print(f"{options.html} written")
     elif options.format in files.FORMATS:
         print("\n".join(files.FORMATS[options.format](table) for table in tables), end="")

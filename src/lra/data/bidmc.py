@@ -6,6 +6,7 @@ normalised.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,17 +14,18 @@ import numpy as np
 
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
+from lra.data.samples import numbers
 from lra.data.sources import Remote, first_folder, not_found, npz_arrays
 from lra.data.spec import TaskSpec
 from lra.data.splits import split_70_15_15
-from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
+from lra.data.storage import Prepared, Writer, file_counts, file_sha256, files_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.records.schema import Variant
 
 LENGTH, CHANNELS, RATE = 4000, 2, 125
 ZENODO = {"RR": 4001463, "HR": 4001456, "SpO2": 4001464}  # record numbers
-SIZES = {"RR": 5471 + 2399, "HR": 5550 + 2399, "SpO2": 5550 + 2399}  # train + test (Tan et al. 2021)
+PARTS = {"RR": (5471, 2399), "HR": (5550, 2399), "SpO2": (5550, 2399)}  # train, test (Tan et al. 2021)
 WAVEFORMS = ("signals", "names", "fs")
 RATES_PER_MINUTE = {"HR": ("II", 40, 180), "RR": ("RESP", 6, 40)}  # signal, least, most
 STANDIN = {"HR": (80.0, 12.0), "RR": (17.0, 3.0), "SpO2": (97.0, 1.5)}  # mean, spread
@@ -54,7 +56,7 @@ class BIDMC(PublishedTask):
 
     @property
     def spec(self) -> TaskSpec:
-        splits = {name: len(rows) for name, rows in split_70_15_15(SIZES[self.target]).items()}
+        splits = {name: len(rows) for name, rows in split_70_15_15(sum(PARTS[self.target])).items()}
         return TaskSpec(
             f"bidmc-{self.target.lower()}", "features", CHANNELS, LENGTH, 1, splits, metric="rmse"
         )
@@ -66,50 +68,54 @@ class BIDMC(PublishedTask):
         raw = self.raw(data_dir)
         if raw.is_file():
             return _npz_variant(raw), options | {"raw_sha256": file_sha256(raw)}
-        folder = self._folder(raw)
-        files = [folder / name for name in self.names]
-        return "official", options | {
-            "raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")
+        folder = self._folder(data_dir)
+        files, cache = [folder / name for name in self.names], self.hashes(data_dir)
+        found = file_counts(files, folder, cache, count_ts)
+        whole = found == dict(zip(self.names, PARTS[self.target], strict=True))
+        return ("official" if whole else "subset"), options | {
+            "raw_sha256": files_sha256(files, folder, cache)
         }
 
     def build(self, writer: Writer, progress: Progress) -> None:
-        x, y = self._samples(self.raw(writer.data_dir), progress)
-        if len(y) < 10 or not (np.isfinite(x).all() and np.isfinite(y).all()):
-            raise UserError(
-                f"{self.raw(writer.data_dir)}: {len(y)} samples, {int(np.isnan(x).sum() + np.isnan(y).sum())} missing "
-                "values; expected at least 10 samples and no missing value."
-            )
+        x, y = self._samples(writer.data_dir, progress)
+        if len(y) < 10:
+            raise UserError(f"{self.raw(writer.data_dir)}: {len(y)} samples; expected at least 10.")
         for split, rows in split_70_15_15(len(y)).items():
-            writer.save(f"{split}_x", x[rows].astype(np.float32))
-            writer.save(f"{split}_y", y[rows].astype(np.float32))
+            writer.save(f"{split}_x", x[rows])
+            writer.save(f"{split}_y", y[rows])
             writer.counts[split] = len(rows)
             writer.facts[f"{split}_target"] = [float(y[rows].mean()), float(y[rows].std())]  # mean, deviation
 
     def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
         return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"))
 
-    def _samples(self, raw: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    def _samples(self, data_dir: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        raw = self.raw(data_dir)
         if self.source == "standin":
             return standin.vital_signs(*STANDIN[self.target])
         if raw.is_file():
             return self._read_npz(raw)
-        parts = [read_ts(self._folder(raw) / name, progress) for name in self.names]
+        parts = [read_ts(self._folder(data_dir) / name, progress) for name in self.names]
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def _read_npz(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if _npz_variant(path) == "standin":
             with npz_arrays(path, WAVEFORMS) as arrays:
-                return self._windows(arrays["signals"], arrays["names"].tolist(), float(arrays["fs"]), path)
+                return self._windows(arrays["signals"], arrays["names"].tolist(), arrays["fs"], path)
         with npz_arrays(path, ("x", "y")) as arrays:
             x, y = arrays["x"], arrays["y"]
-        if x.shape != (len(y), LENGTH, CHANNELS) or y.ndim != 1:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if x.shape != (*y.shape, LENGTH, CHANNELS) or y.ndim != 1:
             raise UserError(
                 f"{path}: x is {x.shape} and y {y.shape}; expected (N, {LENGTH}, {CHANNELS}) and (N,)."
             )
-        return x, y
+        return numbers(x, lambda row: f"{path}: x, row {row}"), numbers(
+            y, lambda row: f"{path}: y, row {row}"
+        )
 
     def _windows(
-        self, signals: np.ndarray, names: list[str], fs: float, path: Path
+        self, signals: np.ndarray, names: list[str], fs: np.ndarray, path: Path
     ) -> tuple[np.ndarray, np.ndarray]:
         """Windows of 32 s, one starting every second, of a recording (T, signals)."""
         if self.target not in RATES_PER_MINUTE:
@@ -117,22 +123,34 @@ class BIDMC(PublishedTask):
                 f"{path} has no oxygen saturation; only HR and RR can be estimated from waveforms."
             )
         source, least, most = RATES_PER_MINUTE[self.target]
-        if fs != RATE or (missing := {"PLETH", "II", source} - set(names)):
-            what = f"is sampled at {fs} Hz, expected {RATE}" if fs != RATE else f"has no {', '.join(missing)}"
+        if signals.ndim != 2 or len(signals) < LENGTH or len(names) != signals.shape[1] or fs.size != 1:
+            raise UserError(
+                f"{path}: signals {signals.shape}, {len(names)} names, fs {fs.shape}; expected at least {LENGTH} "
+                "rows, a name for each column and one rate."
+            )
+        if fs.item() != RATE or (missing := {"PLETH", "II", source} - set(names)):
+            what = (
+                f"is sampled at {fs.item()} Hz, expected {RATE}"
+                if fs.item() != RATE
+                else f"has no {', '.join(missing)}"
+            )
             raise UserError(f"{path} {what}; it has {', '.join(names)}.")
+        signals = numbers(signals, lambda row: f"{path}: signals, row {row}")
         starts = range(0, len(signals) - LENGTH + 1, RATE)
         windows = np.stack([signals[start : start + LENGTH] for start in starts])
         x = windows[:, :, [names.index("PLETH"), names.index("II")]]
-        return x, np.array([_rate(w, least, most) for w in windows[:, :, names.index(source)]])
+        rates = [_rate(w, least, most) for w in windows[:, :, names.index(source)]]
+        return x, np.array(rates, np.float32)
 
-    def _folder(self, raw: Path) -> Path:
+    def _folder(self, data_dir: Path) -> Path:
         """The folder with the .ts files; downloaded if that is the source and they are not there."""
+        raw, cache = self.raw(data_dir), self.hashes(data_dir)
         candidates = [raw, raw / "bidmc", raw / self.target, raw / "bidmc" / self.target]
         candidates += [raw / f"BIDMC32{self.target}"]
-        folder = first_folder(candidates, self.names)
+        folder = first_folder(candidates, self.names, cache)
         if folder is None and self.source == "download":
             self._download(raw / "bidmc")
-            folder = first_folder(candidates, self.names)
+            folder = first_folder(candidates, self.names, cache)
         if folder is None:
             raise not_found(
                 " and ".join(self.names),
@@ -160,6 +178,13 @@ class BIDMC(PublishedTask):
         ).fetch(folder.parent, call)
 
 
+def count_ts(path: Path) -> int:
+    """Number of samples of a .ts file."""
+    with open(path, "rb") as file:
+        started = any(line.strip().lower() == b"@data" for line in file)
+        return sum(1 for line in file if line.strip()) if started else 0
+
+
 def read_ts(path: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """x (N, 4000, 2) float32 and y (N,) float32 of a .ts file: `v,v,…:v,v,…:target` lines after `@data`.
 
@@ -176,6 +201,8 @@ def read_ts(path: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
             *channels, target = line.replace("?", "nan").split(":")
             try:
                 sample = np.array([np.array(channel.split(","), np.float32) for channel in channels])
+                if not np.isfinite(sample).all() or not math.isfinite(float(target)):
+                    raise ValueError("a value is missing or infinite")
                 if sample.shape != (CHANNELS, LENGTH):
                     raise ValueError(f"{len(channels)} series of {sample.shape[-1]} values")
                 x.append(sample.T)

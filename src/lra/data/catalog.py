@@ -10,13 +10,14 @@ from typing import Any
 from lra.data.storage import META, Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
+from lra.files import listed
 from lra.nodes import check_nodes, factory
 from lra.paths import CONFIG_DIR
 
 
 def task_names() -> list[str]:
     """The tasks of `configs/task/`."""
-    return sorted(path.stem for path in (CONFIG_DIR / "task").glob("*.yaml"))
+    return [path.stem for path in listed(CONFIG_DIR / "task", "*.yaml")]
 
 
 def make_task(name: str, **options: Any) -> PublishedTask:
@@ -56,7 +57,7 @@ def ready(data_dir: Path, task: PublishedTask) -> list[Ready]:
     sets = []
     for path in sorted((Path(data_dir) / task.stored_as).glob(f"[!.]*/{META}")):
         try:
-            sets.append(Ready(path.parent, Meta.model_validate_json(path.read_bytes())))
-        except ValueError as error:
-            sets.append(Ready(path.parent, None, f"{path} cannot be read: {error}"))
+            sets.append(Ready(path.parent, Meta.read(path.parent)))
+        except UserError as error:
+            sets.append(Ready(path.parent, None, str(error)))
     return sets

@@ -6,7 +6,6 @@ integers, normalised with mean 122.6 and deviation 61.0 of 255; 45 000 / 5 000 b
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,8 @@ import numpy as np
 from lra.bounds import Seed
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
-from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns
+from lra.data.samples import labels, picture
+from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns, parquet_names
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, file_sha256
@@ -31,6 +31,7 @@ URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 ARCHIVE_FACTS = f"170,498,071 bytes, sha256 {SHA256}"
 IMAGE_COLUMNS = ("png", "jpeg")
+SOURCE_SPLITS = ("train", "test")
 Images = dict[str, tuple[np.ndarray, np.ndarray]]  # split → (N, 32, 32, 3) uint8, (N,) classes
 
 
@@ -167,41 +168,48 @@ def _read_npz(path: Path) -> Images:
             raise UserError(
                 f"{path}: x_{split} is {x.dtype} {x.shape} for {len(y)} labels; expected uint8 (N, 32, 32, 3)."
             )
-    return {split: (x, _checked_labels(path, y)) for split, (x, y) in images.items()}
+    return {
+        split: (x, labels(y, 10, lambda row, split=split: f"{path}: y_{split}, row {row}"))
+        for split, (x, y) in images.items()
+    }
 
 
 def _read_parquet(path: Path, progress: Progress) -> Images:
-    from PIL import Image, UnidentifiedImageError
-
     column, ordered = _parquet_layout(path)
     table = parquet_columns(path, ["split", "label", column, *(["index"] if ordered else [])])
+    for row, name in enumerate(table["split"]):
+        choose(f"{path}, row {row}: the split", name, SOURCE_SPLITS)
     images = {}
-    for split in ("train", "test"):
+    for split in SOURCE_SPLITS:
         rows = [i for i, name in enumerate(table["split"]) if name == split]
         if ordered:
-            rows.sort(key=table["index"].__getitem__)
+            rows = _in_order(rows, table["index"], path)
+        place = [f"{path}, row {row}" for row in rows]
+        if not rows:
+            raise UserError(f"{path} has no {split} samples; expected splits train and test.")
+        y = labels([table["label"][row] for row in rows], 10, place.__getitem__)
         x = np.empty((len(rows), 32, 32, 3), np.uint8)
         for position, row in enumerate(rows):
-            try:
-                x[position] = np.asarray(Image.open(io.BytesIO(table[column][row])).convert("RGB"))
-            except (UnidentifiedImageError, OSError, ValueError) as error:
-                raise UserError(f"{path}, row {row}: no 32×32 image in column {column}: {error}") from None
+            x[position] = picture(table[column][row], 32, color=True, where=place[position])
             if (position + 1) % 1000 == 0:
                 progress(f"decoding {split} images", position + 1, len(rows))
-        images[split] = x, _checked_labels(path, np.array([table["label"][row] for row in rows]))
+        images[split] = x, y
     return images
+
+
+def _in_order(rows: list[int], index: list[Any], path: Path) -> list[int]:
+    """The rows by their index. Raises UserError if that is not a different whole number in each."""
+    seen: dict[int, int] = {}
+    for row in rows:
+        if not isinstance(index[row], int) or index[row] in seen:
+            raise UserError(f"{path}, row {row}: index {index[row]!r}; expected a whole number, each once.")
+        seen[index[row]] = row
+    return [seen[key] for key in sorted(seen)]
 
 
 def _parquet_layout(path: Path) -> tuple[str, bool]:
     """The name of the column with the encoded images, and whether there is an index."""
-    import pyarrow.parquet
-
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as parquet: {error}. It may be cut off: get it again."
-        ) from None
+    names = parquet_names(path)
     for column in IMAGE_COLUMNS:
         if column in names:
             return column, "index" in names
@@ -215,10 +223,3 @@ def _mirror_sizes(path: Path) -> tuple[int, int]:
         return splits.count("train"), splits.count("test")
     with npz_arrays(path, ("y_train", "y_test")) as arrays:
         return len(arrays["y_train"]), len(arrays["y_test"])
-
-
-def _checked_labels(path: Path, y: np.ndarray) -> np.ndarray:
-    if len(y) == 0 or (wrong := sorted(set(y.tolist()) - set(range(10)))):
-        what = "no samples in a split" if len(y) == 0 else f"unknown label {wrong[0]}"
-        raise UserError(f"{path}: {what}; expected train and test samples with labels 0 to 9.")
-    return y

@@ -5,7 +5,9 @@ Their arrays are memory maps, or tensors on a device after `to(device)`: then ba
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Protocol, Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lra.data.spec import Batch
+from lra.errors import UserError
 
 
 class BatchDataset(Protocol):
@@ -38,8 +41,8 @@ class TokenSequences(Dataset):
     """
 
     def __init__(self, tokens: np.ndarray | Tensor, offsets: np.ndarray, y: np.ndarray, pad: int = 0) -> None:
-        self.tokens, self.y, self.pad = tokens, np.asarray(y), pad
-        self.offsets = np.asarray(offsets)
+        self.tokens, self.y, self.pad = tokens, np.array(y), pad
+        self.offsets = np.array(offsets)
         device = _device(tokens)
         self._offsets, self._targets = torch.tensor(self.offsets, device=device), _targets(self.y, device)
 
@@ -75,7 +78,7 @@ class TokenPairs(Dataset):
     """
 
     def __init__(self, documents: TokenSequences, pairs: np.ndarray, y: np.ndarray) -> None:
-        self.documents, self.pairs, self.y = documents, np.asarray(pairs), np.asarray(y)
+        self.documents, self.pairs, self.y = documents, np.array(pairs), np.array(y)
         device = _device(documents.tokens)
         self._pairs, self._targets = torch.tensor(self.pairs, device=device).long(), _targets(self.y, device)
 
@@ -110,7 +113,7 @@ class FeatureSequences(Dataset):
         shift: np.ndarray | float = 0.0,
         order: np.ndarray | None = None,
     ) -> None:
-        self.x, self.y, self.order = x, np.asarray(y), order
+        self.x, self.y, self.order = x, np.array(y), order
         self.scale, self.shift = np.asarray(scale, np.float32), np.asarray(shift, np.float32)
         device = _device(x)
         self._scale, self._shift = (torch.tensor(a, device=device) for a in (self.scale, self.shift))
@@ -258,8 +261,26 @@ def _identity(batch: Batch) -> Batch:
 
 
 def _take(array: np.ndarray | Tensor, index: Tensor) -> Tensor:
-    """array[index] as a new tensor, on the array's device."""
-    return array[index] if isinstance(array, Tensor) else torch.from_numpy(array[index.numpy()])
+    """array[index] as a new tensor, on the array's device. Raises UserError as `_check_whole` does."""
+    if isinstance(array, Tensor):
+        return array[index]
+    _check_whole(array)
+    return torch.from_numpy(array[index.numpy()])
+
+
+def _check_whole(array: np.ndarray) -> None:
+    """Raise UserError if a memory-mapped file has become shorter: to read beyond its end kills the process.
+
+    A file that was deleted or replaced is still mapped as it was.
+    """
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return
+    with suppress(FileNotFoundError):
+        if (size := os.stat(array.filename).st_size) < array.offset + array.nbytes:
+            raise UserError(
+                f"{array.filename} was cut off while it was in use: it has {size} bytes in place of "
+                f"{array.offset + array.nbytes}. Delete its folder; the same command then prepares the data again."
+            )
 
 
 def _device(array: np.ndarray | Tensor) -> torch.device:
@@ -267,7 +288,10 @@ def _device(array: np.ndarray | Tensor) -> torch.device:
 
 
 def _on(array: np.ndarray | Tensor, device: torch.device | str) -> Tensor:
-    return array.to(device) if isinstance(array, Tensor) else torch.tensor(np.asarray(array), device=device)
+    if isinstance(array, Tensor):
+        return array.to(device)
+    _check_whole(array)
+    return torch.tensor(np.asarray(array), device=device)
 
 
 def _targets(y: np.ndarray, device: torch.device) -> Tensor:

@@ -20,6 +20,7 @@ from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer, file_sha256
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
+from lra.files import replacing
 from lra.records.schema import Variant
 
 SPECIALS = ("<pad>", "<unk>", "<eos>")
@@ -96,11 +97,12 @@ class ListOps(PublishedTask):
         """Write `folder`/basic_{train,val,test}.tsv."""
         from lra.data.generators.listops import to_official
 
-        folder.mkdir(parents=True, exist_ok=True)
         for split, name in OFFICIAL_NAMES.items():
             tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
-            partial = folder / f".{name}.partial"
-            with open(partial, "w", newline="", encoding="ascii") as file:
+            with (
+                replacing(folder / name) as temporary,
+                open(temporary, "w", newline="", encoding="ascii") as file,
+            ):
                 rows = csv.writer(file, delimiter="\t")
                 rows.writerow(["Source", "Target"])
                 for i in range(len(y)):
@@ -108,7 +110,6 @@ class ListOps(PublishedTask):
                     rows.writerow([to_official(expression), int(y[i])])
                     if (i + 1) % 1000 == 0:
                         progress(f"writing {name}", i + 1, len(y))
-            partial.replace(folder / name)
 
     @property
     def _sizes(self) -> dict[str, int]:
@@ -149,9 +150,10 @@ class ListOps(PublishedTask):
         """The folder with the official files; downloaded if that is the source and it is not there."""
         raw, names = self.raw(data_dir), list(OFFICIAL_NAMES.values())
         folders = lra_folders(raw, "listops-1000")
-        if self.source == "download" and first_folder(folders, names) is None:
+        cache = self.hashes(data_dir)
+        if self.source == "download" and first_folder(folders, names, cache) is None:
             lra_release(raw, "listops-1000", "listops")
-        if (folder := first_folder(folders, names)) is None:
+        if (folder := first_folder(folders, names, cache)) is None:
             raise not_found(
                 f"The ListOps files {', '.join(names)}",
                 folders,

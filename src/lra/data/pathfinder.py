@@ -16,14 +16,14 @@ import numpy as np
 
 from lra.bounds import Seed
 from lra.data.datasets import FeatureSequences
-from lra.data.sources import lra_folders, lra_release, not_found
+from lra.data.sources import first_folder, lra_folders, lra_release, not_found
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, files_sha256
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError, choose
+from lra.files import listed, write_text
 from lra.records.schema import Variant
-from lra.records.store import write_text
 
 NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
 IMAGES = 200_000
@@ -75,8 +75,8 @@ class Pathfinder(PublishedTask):
             return ("standin" if self.source == "standin" else "regenerated"), parameters
         folder = self._folder(data_dir)
         index = _official_index(folder)
-        files = [*index.paths, *(folder / "metadata").glob("*.npy")]
-        parameters = {"raw_sha256": files_sha256(files, folder, Path(data_dir) / "hashes.json")}
+        files = [*index.paths, *listed(folder / "metadata", "*.npy")]
+        parameters = {"raw_sha256": files_sha256(files, folder, self.hashes(data_dir))}
         return ("official" if len(index.paths) == IMAGES else "subset"), parameters
 
     def build(self, writer: Writer, progress: Progress) -> None:
@@ -114,14 +114,10 @@ class Pathfinder(PublishedTask):
         part, place = np.empty(count, np.int64), np.empty(count, np.int64)
         for number, index in enumerate(rows.values()):
             part[index], place[index] = number, np.arange(len(index))
-        marker = writer.folder / DONE
-        done = int(marker.read_text()) if marker.is_file() else 0
         shapes = {f"{name}_x": (len(rows[name]), self.resolution**2) for name in names}
         shapes |= {f"{name}_y": (len(rows[name]),) for name in names}
-        arrays = {
-            key: writer.reopen(key) if marker.is_file() else writer.create(key, shape, np.uint8)
-            for key, shape in shapes.items()
-        }
+        marker = writer.folder / DONE
+        done, arrays = _left(writer, marker, shapes)
         for images, labels in chunks(done):
             here = np.arange(done, done + len(labels))
             for number, name in enumerate(names):
@@ -163,9 +159,8 @@ class Pathfinder(PublishedTask):
         raw = self.raw(data_dir)
         looked = [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))]
         for attempt in range(2):
-            for folder in looked:
-                if (folder / "metadata").is_dir():
-                    return folder
+            if folder := first_folder(looked, ["metadata"], self.hashes(data_dir)):
+                return folder
             if self.source == "download" and attempt == 0:
                 lra_release(raw, f"pathfinder{self.resolution}/{LEVEL}", self.spec.name)
         raise not_found(
@@ -173,6 +168,21 @@ class Pathfinder(PublishedTask):
             [folder / "metadata" for folder in looked],
             "Unpack lra_release.gz (8.23 GB) there, or generate them: leave task.source and task.path out.",
         )
+
+
+def _left(
+    writer: Writer, marker: Path, shapes: dict[str, tuple[int, ...]]
+) -> tuple[int, dict[str, np.memmap]]:
+    """Images done and the arrays that an interrupted preparation left; none and new ones if they are not whole."""
+    try:
+        done = int(marker.read_text())
+        arrays = {key: writer.reopen(key) for key in shapes}
+        if {key: array.shape for key, array in arrays.items()} == shapes:
+            return done, arrays
+    except (OSError, ValueError):
+        pass
+    marker.unlink(missing_ok=True)
+    return 0, {key: writer.create(key, shape, np.uint8) for key, shape in shapes.items()}
 
 
 def split_sizes(count: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from lra.bounds import Count
 from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenPairs, TokenSequences
+from lra.data.samples import text
 from lra.data.sources import first_folder, lra_folders, lra_release, not_found, parquet_columns
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared, Writer, files_sha256
+from lra.data.storage import Prepared, Writer, file_counts, files_sha256
 from lra.data.task import Progress
 from lra.errors import UserError
 from lra.records.schema import Variant
@@ -59,9 +61,15 @@ class Retrieval(CharacterTask):
         if self.source == "standin":
             return "standin", options
         files = self._files(data_dir)
-        digest = files_sha256(files, files[0].parent, Path(data_dir) / "hashes.json")
-        variant: Variant = "standin" if files[0].name.endswith(DOCUMENTS) else "official"
-        return variant, options | {"raw_sha256": digest}
+        root, cache = files[0].parent, self.hashes(data_dir)
+        if files[0].name.endswith(DOCUMENTS):
+            variant: Variant = "standin"
+        else:
+            whole = file_counts(files, root, cache, _lines) == {
+                NAMES[split]: n for split, n in SPLITS.items()
+            }
+            variant = "official" if whole else "subset"
+        return variant, options | {"raw_sha256": files_sha256(files, root, cache)}
 
     def build(self, writer: Writer, progress: Progress) -> None:
         known: dict[str, int] = {}  # each document once: its text, cut → its number
@@ -104,15 +112,7 @@ class Retrieval(CharacterTask):
             yield from _read_documents(*files)
             return
         for split, path in zip(SPLITS, files, strict=True):
-            found = 0
-            for pair in _read_tsv(path, split, progress):
-                found += 1
-                yield pair
-            if split == "train" and found != SPLITS["train"]:
-                raise UserError(
-                    f"{path} has {found} pairs; the official file has {SPLITS['train']}. It is cut off or another "
-                    "data set: get lra_release.gz again."
-                )
+            yield from _read_tsv(path, split, progress)
 
     def _files(self, data_dir: Path) -> list[Path]:
         """The raw files; downloaded if that is the source and they are not there."""
@@ -125,9 +125,10 @@ class Retrieval(CharacterTask):
                 )
             return [raw, pairs]
         folders = lra_folders(raw, "tsv_data")
-        if self.source == "download" and first_folder(folders, list(NAMES.values())) is None:
+        names, cache = list(NAMES.values()), self.hashes(data_dir)
+        if self.source == "download" and first_folder(folders, names, cache) is None:
             lra_release(raw, "tsv_data", "retrieval")
-        if (folder := first_folder(folders, list(NAMES.values()))) is None:
+        if (folder := first_folder(folders, names, cache)) is None:
             raise not_found(
                 f"The Retrieval files {', '.join(NAMES.values())}",
                 folders,
@@ -135,6 +136,11 @@ class Retrieval(CharacterTask):
                 f"or give other documents as task.path=<name>{DOCUMENTS}.",
             )
         return [folder / name for name in NAMES.values()]
+
+
+def _lines(path: Path) -> int:
+    with open(path, "rb") as file:
+        return sum(1 for _ in file)
 
 
 def _read_tsv(path: Path, split: str, progress: Progress) -> Iterator[Pair]:
@@ -158,7 +164,12 @@ def _read_tsv(path: Path, split: str, progress: Progress) -> Iterator[Pair]:
 
 def _read_documents(documents: Path, pairs: Path) -> Iterator[Pair]:
     table = parquet_columns(documents, ("id", "text"))
-    texts = dict(zip(table["id"], table["text"], strict=True))
+    texts: dict[str, str] = {}
+    for row, (name, content) in enumerate(zip(table["id"], table["text"], strict=True)):
+        where = f"{documents}, row {row}"
+        if not isinstance(name, str) or name in texts:
+            raise UserError(f"{where}: id {name!r}; expected a text, each once.")
+        texts[name] = text(content, where)
     try:
         with gzip.open(pairs, "rt", encoding="utf-8", newline="") as file:
             for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
@@ -171,9 +182,9 @@ def _read_documents(documents: Path, pairs: Path) -> Iterator[Pair]:
                 if split not in SPLITS:
                     raise UserError(f"{where}: unknown split {split!r}; expected train, val or test.")
                 yield split, _label(label, where), *pair
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
         raise UserError(
-            f"{pairs} cannot be read as gzip: {error}. It may be cut off: get it again."
+            f"{pairs} cannot be read as gzip of tab-separated text: {error}. It may be cut off: get it again."
         ) from None
 
 

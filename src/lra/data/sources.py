@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -10,13 +11,17 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from lra.data.storage import files_sha256
 from lra.errors import UserError
+from lra.files import listed
 
+tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # no archive writes outside its folder
 T = TypeVar("T")
 PROBE_SECONDS = 15
 LRA_URL = "https://storage.googleapis.com/long-range-arena/lra_release.gz"
@@ -85,16 +90,42 @@ def lra_release(raw: Path, folder: str, task: str) -> None:
 
 
 def lra_folders(raw: Path, folder: str) -> list[Path]:
-    """Where `folder` of the archive may lie: it unpacks to lra_release/lra_release/…, and people move it."""
-    return [raw, *(raw / above / folder for above in ("", "lra_release", "lra_release/lra_release"))]
+    """Where `folder` of the archive may lie, the best first.
+
+    It unpacks to lra_release/… and lra_release/lra_release/…, which hold some folders twice. The inner one is
+    what the instructions of the published code move elsewhere and use.
+    """
+    inside = [raw / folder, raw / "lra_release" / folder]
+    if raw.name == "lra_release":
+        inside.reverse()
+    return [raw, raw / "lra_release" / "lra_release" / folder, *inside]
 
 
-def first_folder(candidates: Iterable[Path], names: Sequence[str]) -> Path | None:
-    """The first folder that has all `names`, or None."""
-    for folder in candidates:
-        if all((folder / name).exists() for name in names):
-            return folder
-    return None
+def first_folder(candidates: Iterable[Path], names: Sequence[str], cache: Path) -> Path | None:
+    """The first folder that has all `names`, or None. Says so if there are several, and whether they differ.
+
+    Files, or everything in the folder if the names are folders, are compared by their hashes, kept in `cache`.
+    """
+    found = {
+        folder.resolve(): folder for folder in candidates if all((folder / name).exists() for name in names)
+    }
+    folders = list(found.values())
+    if len(folders) > 1:
+        hashes = {files_sha256(_files(folder, names), folder, cache) for folder in folders}
+        content = "the same content" if len(hashes) == 1 else "DIFFERENT content"
+        _say_once(f"Reading {folders[0]}; with {content} there is {', '.join(map(str, folders[1:]))}.")
+    return folders[0] if folders else None
+
+
+def _files(folder: Path, names: Sequence[str]) -> list[Path]:
+    if all((folder / name).is_file() for name in names):
+        return [folder / name for name in names]
+    return [path for path in listed(folder, "**/*") if path.is_file()]
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def not_found(what: str, looked: Iterable[Path], advice: str) -> UserError:
@@ -109,14 +140,26 @@ def parquet_columns(path: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
     import pyarrow.parquet
 
     try:
-        names = pyarrow.parquet.ParquetFile(path).schema_arrow.names
-        _have(path, columns, names)
+        _have(path, columns, parquet_names(path))
         table = pyarrow.parquet.read_table(path, columns=list(columns))
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(
-            f"{path} cannot be read as parquet: {error}. It may be cut off: get it again."
-        ) from None
+        raise _not_parquet(path, error) from None
     return {name: table[name].to_pylist() for name in columns}
+
+
+def parquet_names(path: Path) -> list[str]:
+    """The names of the columns of a parquet file. Raises UserError for an unreadable file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_schema(path).names
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _not_parquet(path, error) from None
+
+
+def _not_parquet(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} cannot be read as parquet: {error}. It may be cut off: get it again.")
 
 
 @contextmanager

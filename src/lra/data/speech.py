@@ -8,23 +8,24 @@ the 1e-5 and the result is far from unit variance: scaling `papers` does the sam
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
+from lra.data.samples import sound, sound_length
 from lra.data.sources import Remote, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import stratified_70_15_15
 from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
+from lra.files import is_litter
 from lra.records.schema import Variant
 
 RATE, LENGTH, FULL_SCALE, EPSILON = 16_000, 16_000, 2**15, 1e-5
@@ -40,14 +41,20 @@ URL = f"http://download.tensorflow.org/data/{ARCHIVE}"
 SHA256 = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
 SUBSETS = {"train": "training", "val": "validation", "test": "testing"}  # torchaudio's names
 CHUNK = 500
-Clip = tuple[str, str, bytes | Path]  # split, word, encoded audio
+
+
+class Clip(NamedTuple):
+    split: str
+    word: str
+    encoded: bytes | Path
+    where: str  # for people
 
 
 class SpeechCommands(PublishedTask):
     """Speech Commands with 35 or 10 `words`, as `features` raw (16 000 samples) or mfcc (161 × 20).
 
     Files: the official `SpeechCommands/speech_commands_v0.02/` or its archive in the raw folder; a parquet file
-    with columns label, split (train, val, test) and flac (any format libsndfile reads).
+    with columns label, split (train, val, test) and flac (FLAC or WAV), which counts as modified.
     """
 
     version = 1
@@ -87,9 +94,9 @@ class SpeechCommands(PublishedTask):
         if raw.is_file():
             splits = parquet_columns(raw, ("split",))["split"]
             whole = {split: splits.count(split) for split in SPLITS35} == SPLITS35
-            return ("official" if whole else "standin"), options | {"raw_sha256": file_sha256(raw)}
+            return ("modified" if whole else "standin"), options | {"raw_sha256": file_sha256(raw)}
         clips = _list_official(_root(raw), download=False)
-        digest = files_sha256([path for _, _, path in clips], _root(raw), Path(data_dir) / "hashes.json")
+        digest = files_sha256([clip.encoded for clip in clips], _root(raw), self.hashes(data_dir))
         return ("official" if _count(clips) == SPLITS35 else "subset"), options | {"raw_sha256": digest}
 
     def build(self, writer: Writer, progress: Progress) -> None:
@@ -97,17 +104,19 @@ class SpeechCommands(PublishedTask):
             for split, (waves, y) in standin.clips(len(self.words)).items():
                 self._write(writer, split, (len(y), iter([waves])), y)
         else:
-            clips = [clip for clip in self._clips(self.raw(writer.data_dir)) if clip[1] in self.words]
+            clips = [clip for clip in self._clips(self.raw(writer.data_dir)) if clip.word in self.words]
             if len(self.words) == 10:
-                clips = [clip for clip in clips if _samples(clip[2]) == LENGTH]
+                clips = [c for c in clips if sound_length(c.encoded, RATE, c.where) == LENGTH]
             if not clips:
                 raise UserError(
                     f"{self.raw(writer.data_dir)} has no clips of the words {', '.join(self.words)}."
                 )
-            y = np.array([self.words.index(word) for _, word, _ in clips])
+            y = np.array([self.words.index(clip.word) for clip in clips])
             for split, rows in self._rows(clips, y).items():
-                waves = self._waves([clips[row][2] for row in rows], split, progress)
+                waves = self._waves([clips[row] for row in rows], split, progress)
                 self._write(writer, split, (len(rows), waves), y[rows])
+        if not writer.counts["train"]:
+            raise UserError(f"{self.raw(writer.data_dir)} has no training clips of these words.")
         mean, std = _statistics(writer.reopen("train_x"), axis=0 if self.features == "raw" else (0, 1))
         writer.save("mean", mean)
         writer.save("std", std)
@@ -125,7 +134,7 @@ class SpeechCommands(PublishedTask):
     def _rows(self, clips: Sequence[Clip], y: np.ndarray) -> dict[str, np.ndarray]:
         if len(self.words) == 10:
             return stratified_70_15_15(y)
-        splits = np.array([split for split, _, _ in clips])
+        splits = np.array([clip.split for clip in clips])
         return {split: np.flatnonzero(splits == split) for split in SPLITS35}
 
     def _write(
@@ -144,12 +153,12 @@ class SpeechCommands(PublishedTask):
         writer.counts[split] = len(y)
         writer.facts[f"{split}_classes"] = np.bincount(y, minlength=len(self.words)).tolist()
 
-    def _waves(self, encoded: Sequence[bytes | Path], split: str, progress: Progress) -> Iterator[np.ndarray]:
+    def _waves(self, clips: Sequence[Clip], split: str, progress: Progress) -> Iterator[np.ndarray]:
         with ThreadPoolExecutor(self.workers) as pool:
-            for start in range(0, len(encoded), CHUNK):
-                chunk = encoded[start : start + CHUNK]
+            for start in range(0, len(clips), CHUNK):
+                chunk = clips[start : start + CHUNK]
                 yield np.stack(list(pool.map(decode, chunk)))
-                progress(f"decoding {split} clips", start + len(chunk), len(encoded))
+                progress(f"decoding {split} clips", start + len(chunk), len(clips))
 
     def _mfcc(self, waves: np.ndarray) -> np.ndarray:
         """(B, 16000) int16 -> (B, 161, 20) float32: the coefficients of the S4 code, not yet normalised."""
@@ -166,11 +175,11 @@ class SpeechCommands(PublishedTask):
         """All clips in a fixed order: by word, then by file name."""
         if raw.is_file():
             table = parquet_columns(raw, ("split", "label", "flac"))
-            clips = list(zip(table["split"], table["label"], table["flac"], strict=True))
-            if unknown := sorted({word for _, word, _ in clips} - set(WORDS35)):
-                raise UserError(f"{raw}: unknown label {unknown[0]!r}; expected one of {', '.join(WORDS35)}.")
-            if unknown := sorted({split for split, _, _ in clips} - set(SPLITS35)):
-                raise UserError(f"{raw}: unknown split {unknown[0]!r}; expected train, val or test.")
+            rows = zip(table["split"], table["label"], table["flac"], strict=True)
+            clips = [Clip(*row, f"{raw}, row {i}") for i, row in enumerate(rows)]
+            for clip in clips:
+                choose(f"{clip.where}: the label", clip.word, WORDS35)
+                choose(f"{clip.where}: the split", clip.split, SPLITS35)
             return clips
         if self.source == "files" or (raw / FOLDER).is_dir():
             clips = _list_official(_root(raw), download=False)
@@ -192,38 +201,12 @@ class SpeechCommands(PublishedTask):
         return clips
 
 
-def decode(encoded: bytes | Path) -> np.ndarray:
-    """A clip as (16000,) int16, padded with zeros on the right.
-
-    Raises UserError for audio that cannot be read, of another rate, with several channels or too long.
-    """
-    import soundfile
-
-    where = encoded if isinstance(encoded, Path) else "a clip of the parquet file"
-    try:
-        wave, rate = soundfile.read(_open(encoded), dtype="int16")
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{where} cannot be read as audio: {error}. Unpack or download it again.") from None
-    if rate != RATE or wave.ndim != 1 or len(wave) > LENGTH:
-        channels = 1 if wave.ndim == 1 else wave.shape[1]
-        raise UserError(
-            f"{where} has {len(wave)} samples at {rate} Hz in {channels} channels; expected at most {LENGTH} "
-            f"at {RATE} Hz in one."
-        )
+def decode(clip: Clip) -> np.ndarray:
+    """A clip as (16000,) int16, padded with zeros on the right. Raises UserError as `sound` does, and if too long."""
+    wave = sound(clip.encoded, RATE, clip.where)
+    if len(wave) > LENGTH:
+        raise UserError(f"{clip.where} has {len(wave)} samples; expected at most {LENGTH}.")
     return np.pad(wave, (0, LENGTH - len(wave)))
-
-
-def _samples(encoded: bytes | Path) -> int:
-    import soundfile
-
-    try:
-        return soundfile.info(_open(encoded)).frames
-    except soundfile.LibsndfileError:
-        return LENGTH  # `decode` says what is wrong with it
-
-
-def _open(encoded: bytes | Path) -> Any:
-    return encoded if isinstance(encoded, Path) else io.BytesIO(encoded)
 
 
 def _statistics(x: np.ndarray, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -251,26 +234,31 @@ def _root(raw: Path) -> Path:
 
 
 def _list_official(root: Path, download: bool) -> list[Clip]:
-    """Clips of the official folder, split by its lists, as torchaudio reads them."""
+    """Clips of the official folder, split by its lists, as torchaudio reads them; those that are there."""
     from torchaudio.datasets import SPEECHCOMMANDS
 
-    if not (root / FOLDER).is_dir():
-        download = True  # the archive is there: torchaudio unpacks it
+    folder, archive = root / FOLDER, root / ARCHIVE
+    if not folder.is_dir():
+        download = True  # torchaudio fetches the archive, if need be, and unpacks it
+        if archive.is_file() and (found := file_sha256(archive)) != SHA256:
+            raise UserError(f"{archive} has sha256 {found}; the official one has {SHA256}. Get it again.")
     clips = []
     try:
         for split, name in SUBSETS.items():
             part = SPEECHCOMMANDS(root, subset=name, download=download)
             for i in range(len(part)):
                 relative, _, word, _, _ = part.get_metadata(i)
-                clips.append((split, word, root / "SpeechCommands" / relative))
-    except (FileNotFoundError, ValueError) as error:
+                path = root / "SpeechCommands" / relative
+                if word in WORDS35 and not is_litter(Path(relative)) and path.is_file():
+                    clips.append(Clip(split, word, path, str(path)))
+    except (OSError, ValueError) as error:
         raise UserError(
-            f"{root / FOLDER} is not the official folder: {error}. Expected validation_list.txt, testing_list.txt "
+            f"{folder} is not the official folder: {error}. Expected validation_list.txt, testing_list.txt "
             f"and a folder a word; delete it and unpack {ARCHIVE} (sha256 {SHA256}) again."
         ) from None
-    return sorted(clips, key=lambda clip: (clip[1], clip[2].name))
+    return sorted(set(clips), key=lambda clip: (clip.word, clip.encoded.name))
 
 
 def _count(clips: Sequence[Clip]) -> dict[str, int]:
-    splits = [split for split, _, _ in clips]
+    splits = [clip.split for clip in clips]
     return {split: splits.count(split) for split in SPLITS35}

@@ -2,7 +2,8 @@
 
 The fingerprint is a hash of everything the arrays depend on: task, code version, parameters, and for files the
 sha256 of their bytes. A folder is written under another name and renamed when complete, under a file lock; so
-what can be opened is whole, whoever was killed and whoever prepared at the same time.
+what can be opened is whole, whoever was killed and whoever prepared at the same time. Opening checks meta.json
+against its own hash and the folder's fingerprint, and the arrays against their hashes.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lra.errors import Interrupted, UserError
+from lra.files import locked, sync, write_text
 from lra.records.schema import Variant
 
-META = "meta.json"
+META, VERIFIED = "meta.json", "verified.json"
+_verified: dict[Path, dict[str, list[int | str]]] = {}  # what this process has checked
 
 
 class ArrayInfo(BaseModel):
@@ -46,6 +49,33 @@ class Meta(BaseModel):
     counts: dict[str, int]
     facts: dict[str, Any]  # what the task wants to remember: vocabulary, class counts, raw hashes …
     arrays: dict[str, ArrayInfo]
+    sha256: str = ""  # of all the rest
+
+    def digest(self) -> str:
+        """What `sha256` must be."""
+        content = self.model_dump(mode="json", exclude={"sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def read(cls, folder: Path) -> Meta:
+        """The meta.json of a folder. Raises UserError if it is missing, changed, or that of another folder."""
+        path, again = folder / META, f"Delete {folder} and prepare again."
+        try:
+            meta = cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise UserError(f"{folder} has no {META}, so it is not whole. {again}") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        except ValidationError as error:
+            raise UserError(f"{path} cannot be read: {error}. {again}") from error
+        if meta.sha256 != meta.digest():
+            raise UserError(f"{path} was changed after it was written, or by an earlier version. {again}")
+        made_of = fingerprint(meta.task, meta.version, meta.variant, meta.parameters)
+        if (meta.task, meta.fingerprint, made_of) != (folder.parent.name, folder.name, folder.name):
+            raise UserError(
+                f"{path} describes the {meta.variant} data {meta.task}/{made_of}, not those of its folder. {again}"
+            )
+        return meta
 
 
 class Prepared:
@@ -55,8 +85,14 @@ class Prepared:
         self.folder, self.meta = folder, meta
 
     def array(self, name: str) -> np.ndarray:
-        """The array as a read-only memory map."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        """The array as a read-only memory map. Raises UserError if it cannot be read."""
+        path = self.folder / f"{name}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"{path} cannot be read: {error}. Delete the folder and prepare again."
+            ) from error
 
     def verify(self) -> None:
         """Compare every array with its sha256 in meta.json. Raises UserError naming the first that differs."""
@@ -67,6 +103,35 @@ class Prepared:
                     f"{path} has sha256 {found}, but {META} says {info.sha256}: the prepared data is damaged. "
                     f"Delete the folder {self.folder} and prepare again."
                 )
+
+    def check(self) -> None:
+        """`verify`, unless the files are those verified before, by size, modification time and inode."""
+        stamps = self._stamps()
+        note = self.folder / VERIFIED
+        if _verified.get(self.folder) == stamps or _read_json(note) == stamps:
+            return
+        self.verify()
+        self.note(stamps)
+
+    def note(self, stamps: dict[str, list[int | str]] | None = None) -> None:
+        """Remember that the arrays are what meta.json says, in the folder too if it can be written."""
+        _verified[self.folder] = stamps or self._stamps()
+        with suppress(UserError):
+            write_text(self.folder / VERIFIED, json.dumps(_verified[self.folder], indent=1) + "\n")
+
+    def _stamps(self) -> dict[str, list[int | str]]:
+        """Hash, size, time and inode of each array. Raises UserError if one is missing or of the wrong size."""
+        stamps: dict[str, list[int | str]] = {}
+        for name, info in self.meta.arrays.items():
+            path = self.folder / f"{name}.npy"
+            stat = path.stat() if path.is_file() else None
+            if stat is None or stat.st_size != info.bytes:
+                raise UserError(
+                    f"Prepared data is damaged: {path} is missing or of the wrong size. Delete the folder and "
+                    "prepare again."
+                )
+            stamps[name] = [info.sha256, stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        return stamps
 
 
 class Writer:
@@ -101,7 +166,7 @@ class Writer:
     def adopt(self, name: str) -> None:
         """Take a finished `<name>.npy` of the folder into the record."""
         path = self.folder / f"{name}.npy"
-        _fsync(path)
+        sync(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         self.arrays[name] = ArrayInfo(
             shape=list(array.shape),
@@ -116,33 +181,20 @@ class Store:
 
     def __init__(self, data_dir: Path, task: str, version: int, variant: Variant, parameters: dict[str, Any]):
         self.task, self.version, self.variant, self.parameters = task, version, variant, parameters
-        key = json.dumps([task, version, variant, parameters], sort_keys=True)
-        self.fingerprint = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self.fingerprint = fingerprint(task, version, variant, parameters)
         self.data_dir = Path(data_dir)
         self.folder = self.data_dir / task / self.fingerprint
 
     def open(self) -> Prepared | None:
-        """The prepared data, or None if there is none. Raises UserError if what lies there is damaged."""
-        path = self.folder / META
-        if not path.is_file():
-            return None
+        """The prepared data, checked, or None if there is none. Raises UserError if what lies there is damaged."""
         try:
-            meta = Meta.model_validate_json(path.read_bytes())
-            missing = [
-                name
-                for name, info in meta.arrays.items()
-                if not (file := self.folder / f"{name}.npy").is_file() or file.stat().st_size != info.bytes
-            ]
-        except ValidationError as error:
-            raise UserError(
-                f"{path} cannot be read: {error}. Delete {self.folder} and prepare again."
-            ) from error
-        if missing:
-            raise UserError(
-                f"Prepared data is damaged: {', '.join(missing)} of {self.folder} missing or of the wrong size. "
-                "Delete the folder and prepare again."
-            )
-        return Prepared(self.folder, meta)
+            if not self.folder.exists():
+                return None
+            prepared = Prepared(self.folder, Meta.read(self.folder))
+            prepared.check()
+        except OSError as error:
+            raise UserError(f"{self.folder} cannot be read: {error.strerror}.") from error
+        return prepared
 
     def prepare(self, build: Callable[[Writer], None], resume: bool = False) -> Prepared:
         """Open the data; if there is none, let `build` write it, once however many processes ask.
@@ -151,22 +203,30 @@ class Store:
         """
         if prepared := self.open():
             return prepared
-        with self._locked():
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self.folder.with_name(f"{self.fingerprint}.lock"), wait=True))
+            except OSError as error:
+                raise UserError(
+                    f"The data of {self.task} are not prepared yet, and {self.folder.parent} cannot be written: "
+                    f"{error.strerror}. Choose another data_dir=…, or fix the folder."
+                ) from error
             if prepared := self.open():
                 return prepared
             temporary = self.folder.with_name(f".{self.fingerprint}.partial")
             if not resume:
                 shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
-            temporary.mkdir(exist_ok=True)
             keep = False
             try:
+                temporary.mkdir(exist_ok=True)
                 writer = Writer(temporary, self.data_dir)
                 build(writer)
                 self._commit(writer)
             except OSError as error:
+                where = temporary if temporary.exists() else temporary.parent
                 raise UserError(
                     f"Preparing {self.task} in {temporary} failed: {error}. Nothing was kept. "
-                    f"{shutil.disk_usage(temporary).free / 1e9:.1f} GB are free there: if that is too little, "
+                    f"{shutil.disk_usage(where).free / 1e9:.1f} GB are free there: if that is too little, "
                     "free some space or choose another data_dir, and run the command again."
                 ) from error
             except (KeyboardInterrupt, Interrupted):
@@ -180,63 +240,94 @@ class Store:
         return prepared
 
     def _commit(self, writer: Writer) -> None:
+        if empty := [split for split, count in writer.counts.items() if count < 1]:
+            raise UserError(
+                f"{self.task} would have no {' and no '.join(empty)} samples. Give more raw data."
+            )
         meta = Meta(
             task=self.task,
             fingerprint=self.fingerprint,
             version=self.version,
             variant=self.variant,
-            parameters=self.parameters,
+            parameters=json.loads(json.dumps(self.parameters)),
             counts=writer.counts,
             facts=writer.facts,
             arrays=writer.arrays,
         )
-        path = writer.folder / META
-        path.write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _fsync(path)
+        meta.sha256 = meta.digest()
+        write_text(writer.folder / META, meta.model_dump_json(indent=2) + "\n")
         os.replace(writer.folder, self.folder)
-        _fsync(self.folder.parent)
+        sync(self.folder.parent)
+        Prepared(self.folder, meta).note()
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder.with_name(f"{self.fingerprint}.lock")):
-            yield
+
+def fingerprint(task: str, version: int, variant: Variant, parameters: dict[str, Any]) -> str:
+    """16 hex digits that stand for everything the arrays depend on."""
+    key = json.dumps([task, version, variant, parameters], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex sha256 of a file's bytes. Raises UserError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def files_sha256(files: Iterable[Path], root: Path, cache: Path) -> str:
-    """Hex sha256 of many files: of the sorted lines `<name relative to root> <sha256>`.
+    """Hex sha256 of many files: of the sorted lines `<name relative to root> <sha256>`. See `_remembered`."""
 
-    Kept in the JSON file `cache` for as long as no name, size or modification time changes, because official
-    folders hold up to 200 000 files.
+    def digest(entries: list[tuple[str, Path]]) -> str:
+        lines = (f"{name} {file_sha256(path)}\n" for name, path in entries)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    return _remembered(files, root, cache, "", digest, lambda known: re.fullmatch("[0-9a-f]{64}", str(known)))
+
+
+def file_counts(
+    files: Iterable[Path], root: Path, cache: Path, count: Callable[[Path], int]
+) -> dict[str, int]:
+    """What `count` says of each file, by its name relative to root. See `_remembered`."""
+
+    def count_all(entries: list[tuple[str, Path]]) -> dict[str, int]:
+        return {name: count(path) for name, path in entries}
+
+    what = f"{count.__module__}.{count.__name__} "
+    return _remembered(files, root, cache, what, count_all, lambda known: isinstance(known, dict))
+
+
+def _remembered(
+    files: Iterable[Path],
+    root: Path,
+    cache: Path,
+    what: str,
+    compute: Callable[[list[tuple[str, Path]]], Any],
+    plausible: Callable[[Any], Any],
+) -> Any:
+    """What `compute` makes of the files, from the JSON file `cache` if no name, size or time has changed.
+
+    Official folders hold up to 200 000 files. A cache that cannot be read or written only costs time.
     """
     entries = sorted((str(path.relative_to(root)), path) for path in files)
     stamps = hashlib.sha256()
     for name, path in entries:
         stat = path.stat()
         stamps.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    key = f"{root.resolve()} {stamps.hexdigest()}"
-    known = json.loads(cache.read_text(encoding="utf-8")) if cache.is_file() else {}
-    if key not in known:
-        digest = hashlib.sha256()
-        for name, path in entries:
-            digest.update(f"{name} {file_sha256(path)}\n".encode())
-        known[key] = digest.hexdigest()
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        partial = cache.with_name(f".{cache.name}.{os.getpid()}")
-        partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        os.replace(partial, cache)
+    key = f"{what}{root.resolve()} {stamps.hexdigest()}"
+    known = _read_json(cache)
+    if not plausible(known.get(key)):
+        known[key] = compute(entries)
+        with suppress(UserError):
+            write_text(cache, json.dumps(known, indent=1))
     return known[key]
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; an empty one if it cannot be read."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

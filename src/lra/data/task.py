@@ -78,6 +78,11 @@ class PublishedTask(Task):
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         """The variant and everything the arrays depend on. Raises UserError if raw data it needs are missing."""
 
+    @staticmethod
+    def hashes(data_dir: Path) -> Path:
+        """The file that remembers what raw files hold."""
+        return Path(data_dir) / "hashes.json"
+
     @property
     def stored_as(self) -> str:
         """Folder of the prepared data; tasks that differ in how batches are made only may share it."""
@@ -92,5 +97,8 @@ class PublishedTask(Task):
         raise UserError(f"{self.spec.name} has no generator, so there is no official layout to write.")
 
     def store(self, data_dir: Path) -> Store:
-        variant, parameters = self.provenance(data_dir)
+        try:
+            variant, parameters = self.provenance(data_dir)
+        except OSError as error:
+            raise UserError(f"The raw data of {self.spec.name} cannot be read: {error}.") from error
         return Store(data_dir, self.stored_as, self.version, variant, parameters)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,18 +16,26 @@ from lra.bounds import Count
 from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenSequences
+from lra.data.samples import labels, text
 from lra.data.sources import Remote, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, silent
 from lra.errors import UserError, choose
+from lra.files import listed
 from lra.records.schema import Variant
 
 REPOSITORY, REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
 SIZES = {"train": 25_000, "test": 25_000}
 CONTENT_SHA256 = "b69e22eba543cf09ca21121961681f5df584c2d85ce51679c8809f5aac100e2e"  # see `content_sha256`
 Reviews = dict[str, tuple[list[str], np.ndarray]]  # split → texts, classes (1: positive)
+
+
+class Row(NamedTuple):
+    label: Any
+    text: Any
+    where: str  # for people
 
 
 class Text(CharacterTask):
@@ -112,20 +120,26 @@ def content_sha256(reviews: Reviews) -> str:
     """Hex sha256 of the labelled reviews, whatever file they came from: split, class, text, in sorted order."""
     digest = hashlib.sha256()
     for split, (texts, y) in reviews.items():
-        for text, label in zip(texts, y, strict=True):
-            digest.update(f"{split}\0{label}\0{text}\0".encode())
+        for review, label in zip(texts, y, strict=True):
+            digest.update(f"{split}\0{label}\0{review}\0".encode())
     return digest.hexdigest()
 
 
-def _sorted(rows: dict[str, list[tuple[int, str]]], where: object) -> Reviews:
-    """Reviews by class and text: the order must not depend on the kind of file."""
-    for split, pairs in rows.items():
-        if not pairs:
-            raise UserError(f"{where}: no {split} reviews; expected splits train and test.")
-        if wrong := {label for label, _ in pairs} - {0, 1}:
-            raise UserError(f"{where}: unknown label {min(wrong)!r}; expected 0 (negative) or 1 (positive).")
-    pairs_of = {split: sorted(rows[split]) for split in SIZES}
-    return {s: ([text for _, text in p], np.array([label for label, _ in p])) for s, p in pairs_of.items()}
+def _sorted(rows: dict[str, list[Row]], source: object) -> Reviews:
+    """Reviews by class and text: the order must not depend on the kind of file.
+
+    Raises UserError naming the place of a label other than 0 and 1, and of what is not a text or empty.
+    """
+    reviews = {}
+    for split, found in rows.items():
+        if not found:
+            raise UserError(f"{source}: no {split} reviews; expected splits train and test.")
+        y = labels([row.label for row in found], 2, lambda i, found=found: found[i].where)
+        pairs = sorted(
+            (label, text(row.text, row.where)) for label, row in zip(y.tolist(), found, strict=True)
+        )
+        reviews[split] = [review for _, review in pairs], np.array([label for label, _ in pairs])
+    return reviews
 
 
 def _sizes(reviews: Reviews) -> dict[str, int]:
@@ -147,18 +161,19 @@ def _read_files(raw: Path, progress: Progress) -> Reviews:
             "Unpack aclImdb_v1.tar.gz (84,125,825 bytes) from https://ai.stanford.edu/~amaas/data/sentiment/ there, "
             "give a parquet file as task.path, or let them be downloaded with task.source=download.",
         )
-    rows: dict[str, list[tuple[int, str]]] = {split: [] for split in SIZES}
+    rows: dict[str, list[Row]] = {split: [] for split in SIZES}
     if folder.is_file():
         table = parquet_columns(folder, ("split", "label", "text"))
-        for split, label, text in zip(table["split"], table["label"], table["text"], strict=True):
-            if split in rows:
-                rows[split].append((label, text))
+        for i, (split, *sample) in enumerate(zip(table["split"], table["label"], table["text"], strict=True)):
+            where = f"{folder}, row {i}"
+            if choose(f"{where}: the split", split, (*SIZES, "unsupervised")) in rows:
+                rows[split].append(Row(*sample, where))
         return _sorted(rows, folder)
     for split in rows:
         for label, name in enumerate(("neg", "pos")):
-            for path in (folder / split / name).glob("*.txt"):
+            for path in listed(folder / split / name, "*.txt"):
                 try:
-                    rows[split].append((label, path.read_bytes().decode("utf-8")))
+                    rows[split].append(Row(label, path.read_bytes().decode("utf-8"), str(path)))
                 except UnicodeDecodeError as error:
                     raise UserError(
                         f"{path} is not UTF-8 text: {error}. Unpack aclImdb_v1.tar.gz again."
@@ -175,7 +190,15 @@ def _download(raw: Path) -> Reviews:
 
         cache = str(raw / "huggingface")
         parts = datasets.load_dataset(REPOSITORY, revision=REVISION, cache_dir=cache)
-        rows = {split: list(zip(parts[split]["label"], parts[split]["text"], strict=True)) for split in SIZES}
+        rows = {
+            split: [
+                Row(label, review, f"{REPOSITORY}, {split} row {i}")
+                for i, (label, review) in enumerate(
+                    zip(parts[split]["label"], parts[split]["text"], strict=True)
+                )
+            ]
+            for split in SIZES
+        }
         return _sorted(rows, REPOSITORY)
 
     reviews = Remote(

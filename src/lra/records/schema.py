@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -19,15 +19,29 @@ Variant = Literal["official", "regenerated", "modified", "subset", "standin"]
 BudgetKind = Literal["paper", "reduced", "demo", "smoke"]
 
 
+def _finite(tree: Any) -> Any:
+    """The value, if no number inside it is NaN or infinite."""
+    if isinstance(tree, float) and not math.isfinite(tree):
+        raise ValueError(f"{tree} is not a finite number")
+    if isinstance(tree, (Mapping, list, tuple)):
+        for item in tree.values() if isinstance(tree, Mapping) else tree:
+            _finite(item)
+    return tree
+
+
+Tree = Annotated[dict[str, Any], AfterValidator(_finite)]  # plain data of any depth
+
+
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    # What is no finite number is no result, and no JSON either.
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class Identity(Model):
     """Which run this is. `experiment` and `changes` decide which table cell it may fill."""
 
     experiment: str  # the recipe, e.g. "lra/listops-s4d"
-    changes: dict[str, Any]  # dotted config keys that differ from the recipe, e.g. {"kernel.init": "inv"}
+    changes: Tree  # dotted config keys that differ from the recipe, e.g. {"kernel.init": "inv"}
     seed: int
     overrides: list[str]  # as typed
 
@@ -43,8 +57,8 @@ class Source(Model):
 
 
 class Split(Model):
-    expected: int  # samples in the published split
-    used: int
+    expected: int = Field(ge=1)  # samples in the published split
+    used: int = Field(ge=1)
 
 
 class Data(Model):
@@ -69,7 +83,7 @@ class Budget(Model):
 
 class Score(Model):
     value: float  # accuracy in [0, 1] or RMSE
-    n: int  # samples it was measured on
+    n: int = Field(ge=1)  # samples it was measured on
     # Of test sampling: sqrt(p (1 − p) / n) for an accuracy, from the squared errors for an RMSE. Records of RMSE
     # before this was measured have none.
     standard_error: float | None
@@ -96,6 +110,14 @@ class Metrics(Model):
     best_val: Best | None = None
     test: Score | None = None  # at the best validation checkpoint, evaluated once
     curve: list[dict[str, float]] = []  # one row an epoch: epoch, step, train_loss, val_loss, val metric, lr
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        most = 1.0 if self.name == "accuracy" else math.inf
+        for result in (self.best_val, self.test):
+            if result is not None and not 0 <= result.value <= most:
+                raise ValueError(f"a value of {result.value} is no {self.name}")
+        return self
 
 
 class Selection(Model):
@@ -165,7 +187,7 @@ class RunRecord(Model):
     finished_utc: str | None = None
     identity: Identity
     source: Source | None
-    config: dict[str, Any]
+    config: Tree
     data: Data
     budget: Budget
     metrics: Metrics

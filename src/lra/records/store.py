@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
+import math
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from lra import history
 from lra.errors import UserError
+from lra.files import listed, write_text
 from lra.records.schema import SCHEMA_VERSION, EvaluationRecord, RunRecord
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -48,37 +48,9 @@ def write_evaluation(evaluation: EvaluationRecord, results_dir: Path) -> Path:
 def _write(record: BaseModel, target: Path) -> Path:
     record = type(record).model_validate(record.model_dump())  # fields may have been assigned one by one
     content = record.model_dump(mode="json")
-    text = json.dumps({**content, CHECKSUM: _checksum(content)}, indent=1, ensure_ascii=False) + "\n"
-    write_text(target, text)
+    checked = {**content, CHECKSUM: _checksum(content)}
+    write_text(target, json.dumps(checked, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return target
-
-
-def write_text(target: Path, text: str) -> None:
-    """Replace a file as a whole: at every moment it holds its old content or the new, never a part.
-
-    Raises UserError when the disk is full or the folder cannot be written.
-    """
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.stem}-", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # temporary files are private by default; results are not
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise UserError(
-            f"{target} could not be written: {error.strerror or error}. An earlier version of it, if any, is "
-            "unchanged. Free some space or mend the folder, then run again."
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def load(file: Path) -> RunRecord:
@@ -95,7 +67,7 @@ def load(file: Path) -> RunRecord:
 
 def _read(file: Path, kind: type[Record]) -> Record:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # also UnicodeDecodeError
@@ -122,7 +94,7 @@ def load_all(results_dir: Path) -> tuple[list[RunRecord], list[str]]:
     """All good records, sorted by path, and a sentence for each file left out."""
     results_dir = Path(results_dir)
     records, problems = [], []
-    for file in sorted((results_dir / "runs").rglob("*.json")):
+    for file in listed(results_dir / "runs", "**/*.json"):
         try:
             record = load(file)
         except UserError as error:
@@ -145,7 +117,7 @@ def _evaluated(results_dir: Path, records: list[RunRecord], problems: list[str])
     """
     runs = {record.run_id: record for record in records}
     again = []
-    for file in sorted((results_dir / "evaluations").rglob("*.json")):
+    for file in listed(results_dir / "evaluations", "**/*.json"):
         try:
             evaluation = _read(file, EvaluationRecord)
         except UserError as error:
@@ -169,15 +141,13 @@ def describe(error: ValidationError, most: int = 3) -> str:
     return "; ".join(lines[:most]) + more
 
 
+def _finite(number: str) -> float:
+    """The number; NaN, Infinity and what is as large as that are refused."""
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number} is not a finite number")
+    return float(number)
+
+
 def _checksum(content: dict[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra.errors import UserError, choose
+from lra.files import listed
 from lra.paths import STUDIES_DIR
 from lra.records.schema import Variant
 from lra.records.store import describe
@@ -175,7 +176,7 @@ class Study(Model):
 
 
 def study_names(studies_dir: Path = STUDIES_DIR) -> list[str]:
-    return sorted(file.stem for file in studies_dir.glob("*.yaml"))
+    return [file.stem for file in listed(studies_dir, "*.yaml")]
 
 
 def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:

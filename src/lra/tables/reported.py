@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra.errors import UserError, choose
+from lra.files import listed
 from lra.paths import REPORTED_DIR
 from lra.records.store import describe
 from lra.studies.schema import Average, Planned, Study
@@ -144,7 +145,7 @@ class _Strings(yaml.BaseLoader):
 @cache
 def load_reported(name: str, reported_dir: Path = REPORTED_DIR) -> ReportedFile:
     """Read `<reported_dir>/<name>.yaml`; raise UserError for an unknown name or an invalid file."""
-    names = sorted(f.stem for f in reported_dir.glob("*.yaml"))
+    names = [file.stem for file in listed(reported_dir, "*.yaml")]
     file = reported_dir / f"{choose('The reported file', name, names)}.yaml"
     try:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))

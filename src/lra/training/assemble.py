@@ -146,7 +146,7 @@ def make_trainer(
         max_epochs=plan.epochs,
         callbacks=callbacks,
         logger=logger,
-        plugins=[WholeFiles()],
+        plugins=[WholeFiles(config.run_id())],
         default_root_dir=run_dir,
         log_every_n_steps=min(50, plan.steps_per_epoch),
         num_sanity_val_steps=0,

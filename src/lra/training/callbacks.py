@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -32,8 +32,15 @@ class Diverged(Exception):
     """The loss or the weights are no longer numbers."""
 
 
+def check_finite(split: str, metrics: Mapping[str, Tensor | float], step: int) -> None:
+    """Raise Diverged if one of the split's metrics is NaN or infinite: it is not a result."""
+    for name, value in metrics.items():
+        if name.startswith(f"{split}/") and not math.isfinite(float(value)):
+            raise Diverged(f"{name} is not finite at step {step}")
+
+
 class Divergence(Callback):
-    """Stops the run when the loss is NaN or infinite, naming the step, and says when it is rising.
+    """Stops the run when a loss or a metric is NaN or infinite, naming the step, and says when the loss is rising.
 
     The step is noted on the device; the host looks every few steps and before each checkpoint.
     """
@@ -52,6 +59,12 @@ class Divergence(Callback):
         if step % CHECK_EVERY == 0 or trainer.is_last_batch:
             self.check(trainer)
             self._watch(loss.item() * trainer.accumulate_grad_batches, step)
+
+    def on_validation_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        check_finite("val", trainer.callback_metrics, trainer.global_step)
+
+    def on_test_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
+        check_finite("test", trainer.callback_metrics, trainer.global_step)
 
     def check(self, trainer: pl.Trainer) -> None:
         """Raise Diverged, in every process, if a loss in any of them was not finite."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import signal
 import time
@@ -19,37 +18,47 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lra.data.storage import file_sha256
 from lra.errors import Interrupted, UserError
+from lra.files import write_bytes
 from lra.training.callbacks import Diverged, Divergence
 from lra.training.processes import Stop
 
 AGREE_EVERY = 10  # steps between the questions of several processes to each other; each waits for all devices
+NOT_WRITTEN = (
+    "The checkpoints before it are unchanged. Free some space or fix the folder; the same command then "
+    "goes on from there."
+)
 NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.ckpt")
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint `step-<step>` under its full name, at once: it is there completely or not at all."""
+    """Writes a checkpoint `step-<step>` under its full name, at once: it is there completely or not at all.
+
+    It carries the id of its run; those of other runs are not loaded.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        content, path = buffer.getbuffer(), Path(path)
-        temporary = path.with_name(f".{path.name}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, f"{path}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt")
-        except OSError as error:
+        torch.save({**checkpoint, "run_id": self.run_id}, buffer)
+        content = buffer.getbuffer()
+        write_bytes(Path(f"{path}-{hashlib.sha256(content).hexdigest()[:16]}.ckpt"), content, NOT_WRITTEN)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Lightning's, for a checkpoint of this run. Raises UserError for others."""
+        checkpoint = super().load_checkpoint(path, *arguments, **options)
+        found = checkpoint.get("run_id") if isinstance(checkpoint, dict) else None
+        if found != self.run_id:
+            whose = f"run {found}" if found else "no known run"
             raise UserError(
-                f"A checkpoint could not be written to {path.parent}: {error.strerror or error}. The ones before "
-                "it are unchanged. Free some space or mend the folder; the same command then goes on from there."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+                f"{path} is a checkpoint of {whose}, not of run {self.run_id}. Move it away, or begin again with "
+                "force=true."
+            )
+        return checkpoint
 
 
 def saved(folder: Path) -> dict[int, Path]:

@@ -19,9 +19,11 @@ from lra.data.datasets import Loader, strided
 from lra.data.storage import file_sha256
 from lra.data.task import silent
 from lra.errors import UserError, near
+from lra.files import listed
 from lra.records import capture, store
 from lra.records.schema import EvaluationRecord, RunRecord, Score
 from lra.training.assemble import Assembled, assemble, make_trainer
+from lra.training.callbacks import Diverged, check_finite
 from lra.training.checkpoint import saved
 from lra.training.processes import check_launch
 
@@ -85,6 +87,10 @@ def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord,
     state = torch.load(finished.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     assembled.module.load_state_dict(state)
     (logged,) = trainer.test(assembled.module, loader, verbose=False)
+    try:
+        check_finite("test", logged, record.metrics.best_val.step)
+    except Diverged as error:
+        raise UserError(f"The test of run {record.run_id} has no result: {error}.") from None
     changes = capture.anonymous(
         dict(text.partition("=")[::2] for text in overrides if text.startswith("task."))
     )
@@ -120,7 +126,7 @@ def _loader(assembled: Assembled, rate: int) -> Loader:
 def _record(run: str, results_dir: Path) -> RunRecord:
     if run.endswith(".json"):
         return store.load(Path(run))
-    paths = sorted((results_dir / "runs").rglob("*.json"))
+    paths = listed(results_dir / "runs", "**/*.json")
     found = [path for path in paths if path.stem.startswith(Path(run).name)]
     if len(found) == 1:
         return store.load(found[0])

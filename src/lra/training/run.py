@@ -7,19 +7,19 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from lra import cpu
 from lra.composition import settle
 from lra.config import Config
 from lra.errors import Interrupted, UserError
+from lra.files import Busy, locked
 from lra.paths import short
 from lra.records import store
 from lra.records.schema import RunRecord
@@ -138,15 +138,25 @@ def _compare(record: RunRecord, config: Config, console: Console) -> None:
         complain(f"The record is complete, but it cannot be compared with the paper's: {error}")
 
 
-def _exclusive(run_dir: Path) -> Any:
-    """A lock on the run's folder, held by the main process. Raises UserError if another run holds it."""
-    if not is_main():
-        return nullcontext()
-    run_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        return FileLock(run_dir / "lock").acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"This run is going on in another process (lock {run_dir / 'lock'}).") from None
+@contextmanager
+def _exclusive(run_dir: Path) -> Iterator[None]:
+    """A lock on the run's folder, held by the main process.
+
+    Raises UserError if another run holds it, or if the folder cannot be written.
+    """
+    with ExitStack() as held:
+        if is_main():
+            try:
+                held.enter_context(locked(run_dir / "lock", wait=False))
+            except Busy:
+                raise UserError(
+                    f"This run is going on in another process (lock {run_dir / 'lock'})."
+                ) from None
+            except OSError as error:
+                raise UserError(
+                    f"{run_dir} cannot be written: {error.strerror}. Choose another output_dir=…, or fix the folder."
+                ) from error
+        yield
 
 
 def _settle() -> None:

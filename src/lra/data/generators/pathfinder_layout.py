@@ -21,7 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from lra.data.generators.pathfinder import LEVELS, PathfinderBatch, PathfinderParameters, generate
+from lra.data.samples import picture
 from lra.errors import UserError
+from lra.files import listed, write_text
 
 BATCH = 1000
 BLACKLIST = {("pathfinder32", "curv_baseline", "imgs", "0", "sample_172.png")}
@@ -87,15 +89,21 @@ def read_official_layout(folder: Path) -> OfficialIndex:
     """
     folder = Path(folder)
     paths, labels, blacklisted = [], [], []
+    known: set[tuple[str, str]] = set()
     for path in _metadata_files(folder):
         present: dict[str, set[str]] = {}
         for number, row in enumerate(_metadata_rows(path), start=1):
             subfolder, file, label = _parse_row(row, f"{path}, row {number}")
             image = folder / subfolder / file
+            if (subfolder, file) in known:
+                raise UserError(f"{path}, row {number}: {image} is listed twice. Unpack the archive again.")
+            known.add((subfolder, file))
             if image.absolute().parts[-5:] in BLACKLIST:
                 blacklisted.append(image)
                 continue
             if subfolder not in present:
+                if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+                    raise UserError(f"{path}, row {number}: the folder {subfolder} is outside of {folder}.")
                 present[subfolder] = _file_names(folder / subfolder)
             if file not in present[subfolder]:
                 raise UserError(f"{image} is missing, though {path} lists it. Unpack the archive again.")
@@ -106,28 +114,7 @@ def read_official_layout(folder: Path) -> OfficialIndex:
 
 def read_images(paths: Iterable[Path], size: int) -> np.ndarray:
     """(B, size, size) uint8 grey images. Raises UserError for a file missing, broken or of another size."""
-    from PIL import Image, UnidentifiedImageError
-
-    images = []
-    for path in paths:
-        try:
-            with Image.open(path) as file:
-                image = np.asarray(file.convert("L"))
-        except (
-            UnidentifiedImageError,
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:  # all of these mean a broken PNG
-            length = f"{path.stat().st_size} bytes" if path.exists() else "missing"
-            raise UserError(
-                f"{path} ({length}) cannot be read as an image: {error}. Unpack or generate it again."
-            ) from error
-        if image.shape != (size, size):
-            raise UserError(
-                f"{path} is {image.shape[1]} × {image.shape[0]} pixels, expected {size} × {size}."
-            )
-        images.append(image)
+    images = [picture(path, size, color=False, where=str(path)) for path in paths]
     return np.stack(images) if images else np.empty((0, size, size), np.uint8)
 
 
@@ -144,7 +131,7 @@ def _claim(folder: Path, claim: str) -> None:
             f"{folder} holds Pathfinder images that this generator did not make. Take another folder."
         )
     else:
-        _write_text(path, claim)
+        write_text(path, claim)
 
 
 def _write_batch(folder: Path, number: int, batch: PathfinderBatch, p: PathfinderParameters) -> None:
@@ -170,17 +157,7 @@ def _write_batch(folder: Path, number: int, batch: PathfinderBatch, p: Pathfinde
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _write_text(_metadata_path(folder, number), "".join(rows))
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_text(_metadata_path(folder, number), "".join(rows))
 
 
 def _metadata_path(folder: Path, number: int) -> Path:
@@ -189,9 +166,9 @@ def _metadata_path(folder: Path, number: int) -> Path:
 
 def _metadata_files(folder: Path) -> list[Path]:
     expected = f"{folder / 'metadata'}/0.npy, 1.npy … beside {folder / 'imgs'}/0/sample_0.png …"
-    files = list((folder / "metadata").glob("*.npy"))
+    files = listed(folder / "metadata", "*.npy")
     if not files:
-        levels = ", ".join(sorted(str(m.parent) for m in folder.glob("*/metadata")))
+        levels = ", ".join(sorted(str(m.parent) for m in listed(folder, "*/metadata")))
         hint = f" Perhaps one of: {levels}." if levels else ""
         raise UserError(f"No Pathfinder metadata in {folder}; expected {expected}.{hint}")
     for path in files:

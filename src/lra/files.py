@@ -1,0 +1,107 @@
+"""Files: written whole or not at all, locked where the file system can, listed without an operating system's litter."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+
+from lra.errors import UserError
+
+NO_LOCKS = (
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+)  # what flock answers where it has none
+LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+ADVICE = "An earlier version of it, if any, is unchanged. Free some space or fix the folder, then run again."
+
+
+class Busy(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def replacing(target: Path, advice: str = ADVICE) -> Iterator[Path]:
+    """A temporary path to write to, which then becomes `target`: that is always its old content or the new.
+
+    Raises UserError, ending with `advice`, when the disk is full or the folder cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, target)
+        sync(target.parent)  # makes the rename itself durable
+    except OSError as error:
+        raise UserError(f"{target} could not be written: {error.strerror or error}. {advice}") from error
+    finally:
+        _unlink(temporary)
+
+
+def write_text(target: Path, text: str, advice: str = ADVICE) -> None:
+    """Replace a file by `text` in UTF-8, as `replacing` does."""
+    write_bytes(target, text.encode(), advice)
+
+
+def write_bytes(target: Path, content: bytes | memoryview, advice: str = ADVICE) -> None:
+    """Replace a file by `content`, as `replacing` does."""
+    with replacing(target, advice) as temporary:
+        temporary.write_bytes(content)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the entries of a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock `path`; it ends with the process, so none is ever stale.
+
+    Raises Busy if another process holds it and `wait` is false, OSError if the file cannot be made. On a file
+    system without locks it says so and goes on: then the user must see to it that no two processes meet.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise Busy(str(path)) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(
+                f"{path.parent} is on a file system without locks ({error.strerror}): "
+                "do not start the same command twice at the same time.",
+                file=sys.stderr,
+            )
+        yield
+
+
+def is_litter(path: PurePath) -> bool:
+    """Whether an operating system left the file behind, or it is hidden: `._x`, .DS_Store, Thumbs.db, __MACOSX/…"""
+    return any((part.startswith(".") and part != "..") or part in LITTER for part in path.parts)
+
+
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """The files and folders that match, sorted, without litter; `**/` in the pattern looks below as well."""
+    return sorted(path for path in folder.glob(pattern) if not is_litter(path.relative_to(folder)))
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a folder that cannot be written: the error that matters is under way
+        return

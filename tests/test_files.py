@@ -1,0 +1,79 @@
+"""Files are written whole or not at all, locks need no special file system, litter is not listed."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from lra.errors import UserError
+from lra.files import Busy, listed, locked, replacing, write_text
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "x.txt"
+    write_text(target, "first")
+    write_text(target, "été")
+    assert target.read_text(encoding="utf-8") == "été"
+    assert [path.name for path in target.parent.iterdir()] == ["x.txt"]
+
+
+def test_what_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x.txt"
+    write_text(target, "old")
+
+    def full(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with (
+        pytest.raises(UserError, match=r"x\.txt could not be written: No space left"),
+        replacing(target) as path,
+    ):
+        full(path)
+    monkeypatch.setattr(os, "replace", lambda *_: full(tmp_path / "other"))
+    with pytest.raises(UserError, match="unchanged"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.txt", "other"}
+
+
+def test_a_folder_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="could not be written"):
+        write_text(tmp_path / "file" / "x", "content")
+
+
+def test_one_process_holds_a_lock(tmp_path: Path) -> None:
+    with locked(tmp_path / "a" / "lock", wait=False):
+        again = locked(tmp_path / "a" / "lock", wait=False)
+        with pytest.raises(Busy):
+            again.__enter__()
+    with locked(tmp_path / "a" / "lock", wait=True):  # the file that is left behind holds nobody up
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, number: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "lock").touch()  # copied from another disk
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path / "lock", wait=False):
+        pass
+    assert "without locks" in capsys.readouterr().err
+
+
+def test_litter_is_not_listed(tmp_path: Path) -> None:
+    names = ["a.txt", "sub/b.txt", "._a.txt", ".hidden/c.txt", "__MACOSX/a.txt", "sub/._b.txt", "Thumbs.db"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path, "*.txt") == [tmp_path / "a.txt"]
+    assert listed(tmp_path, "**/*.txt") == [tmp_path / "a.txt", tmp_path / "sub" / "b.txt"]
+    assert listed(tmp_path, "**/*.db") == []
+    assert listed(tmp_path / "missing", "*") == []
