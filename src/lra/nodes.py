@@ -6,7 +6,7 @@ There is no registry: any importable class will do, and its signature says which
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from typing import Any, get_type_hints
@@ -15,6 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from lra.errors import UserError, near
 
+# What a node of each name must be where it comes from a file that someone else may have written.
+PROTOCOLS = {
+    "task": "lra.data.task.Task",
+    "kernel": "lra.kernels.base.Kernel",
+    "mixer": "lra.mixers.base.SequenceMixer",
+    "model": "lra.models.backbone.Backbone",
+}
 CONVOLUTION = {"_target_": "lra.mixers.convolution.Convolution"}  # the mixer of every kernel
 
 
@@ -57,6 +64,41 @@ def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
     if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:
         raise UserError(not_valid(problems))
+
+
+def check_foreign(nodes: Mapping[str, Any], allow: Sequence[str]) -> None:
+    """Raise UserError unless nodes that came with a file name parts of this package, with options that they take.
+
+    A file must not choose the code that is run: nothing is imported but `lra` and the packages or modules of
+    `allow`, only classes of our protocols are accepted, and their options are checked before one is built.
+    """
+    for name, node in nodes.items():
+        if not isinstance(node, dict) or not node:
+            if name == "kernel" and node == {}:
+                continue
+            raise UserError(f"The {name} is {node!r}; expected a _target_ with its options.")
+        named = node.get("_target_")
+        if not isinstance(named, str) or any("_target_" in tree for tree in _mappings(options(node))):
+            raise UserError(f"The {name} must name one class: {node}.")
+        if not any(named.startswith(f"{package}.") for package in ("lra", *allow)):
+            raise UserError(
+                f"The {name} {named} is not part of this package, and no file decides what code is run. If you trust "
+                f"its module, allow it by name: {named.partition('.')[0]!r}."
+            )
+        protocol = target({"_target_": PROTOCOLS[name]})
+        if not issubclass(target(node), protocol):
+            raise UserError(f"{named} is no {name}: it is not derived from {PROTOCOLS[name]}.")
+    check_nodes(nodes)
+
+
+def _mappings(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """All mappings inside plain data."""
+    if isinstance(tree, Mapping):
+        yield tree
+    for item in (
+        tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ()
+    ):
+        yield from _mappings(item)
 
 
 def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:

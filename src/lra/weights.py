@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -18,6 +20,7 @@ from lra.errors import UserError
 from lra.files import write_bytes
 from lra.models.build import make_model
 from lra.models.classifier import Classifier
+from lra.nodes import check_foreign
 
 KEY = "lra"  # of the recipe in the file's metadata
 PREFIX = "model."
@@ -33,21 +36,31 @@ def export(state: dict[str, torch.Tensor], spec: TaskSpec, recipe: dict[str, Any
     write_bytes(target, save(weights, {KEY: json.dumps(content)}))
 
 
-def load(path: str | os.PathLike, device: str = "cpu") -> Classifier:
+def load(path: str | os.PathLike, device: str = "cpu", allow: Sequence[str] = ()) -> Classifier:
     """The model of a file written by `export`, in evaluation mode; its `recipe` says where it comes from.
 
     `model(x, lengths)` takes tokens (B, L) int64 or features (B, L, d) float32 and the lengths (B,), and gives
-    (B, classes) logits or (B, 1) values. Raises UserError if the file is not such a file.
+    (B, classes) logits or (B, 1) values. `allow` names the packages or modules besides this one that the file's
+    classes may come from. Raises UserError if the file is not such a file.
     """
+    foreign = f"{path} was not written by `lra export`, or is damaged"
     try:
         with safe_open(path, framework="pt", device=device) as file:
             recipe = history.completed(json.loads((file.metadata() or {})[KEY]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        spec = TypeAdapter(TaskSpec).validate_python(recipe["spec"])
+        nodes = {name: recipe[name] for name in ("model", "kernel", "mixer")}
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} was not written by `lra export`, or is damaged: {error}") from error
-    model = make_model(TaskSpec(**recipe["spec"]), recipe["model"], recipe["kernel"], recipe["mixer"])
-    model.load_state_dict(state)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{foreign}: {type(error).__name__}: {error}") from error
+    try:
+        check_foreign(nodes, allow)
+        model = make_model(spec, **nodes)
+        model.load_state_dict(state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except Exception as error:  # whatever a constructor says of options that do not go together
+        raise UserError(f"{foreign}: {type(error).__name__}: {error}") from error
     model.recipe = recipe
     return model.to(device).eval()

@@ -21,6 +21,8 @@ from lra.training.evaluate import evaluate
 from lra.training.export import export_run
 from lra.training.run import run
 
+TOY = ["toy"]  # the module of the task, which is not part of the package
+
 
 @pytest.fixture
 def waves(toy):
@@ -31,7 +33,7 @@ def waves(toy):
 
 def test_same_score_again(waves, tmp_path):
     before = store.path(waves, tmp_path / "results").read_bytes()
-    evaluation, path = evaluate(waves.run_id[:6], [*folders(tmp_path), "trainer.accelerator=cpu"])
+    evaluation, path = evaluate(waves.run_id[:6], [*folders(tmp_path), "trainer.accelerator=cpu"], TOY)
     assert evaluation.test == waves.metrics.test
     assert evaluation.checkpoint_sha256 == waves.selection.checkpoint_sha256
     content = json.loads(path.read_text())
@@ -42,7 +44,9 @@ def test_same_score_again(waves, tmp_path):
 
 
 def test_other_rate(waves, tmp_path):
-    evaluation, _ = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+    evaluation, _ = evaluate(
+        waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY
+    )
     assert evaluation.changes == {"task.rate": "2"}
     assert evaluation.test.n == 48
     trained, again = store.load_all(tmp_path / "results")[0]
@@ -50,7 +54,7 @@ def test_other_rate(waves, tmp_path):
     assert again.identity.changes == waves.identity.changes | {"task.rate": 2}
     assert again.metrics.test == evaluation.test
     target = tmp_path / "waves.safetensors"
-    export_run(waves.run_id, folders(tmp_path), target)
+    export_run(waves.run_id, folders(tmp_path), target, TOY)
     model = lra.load(target)
     data = strided(Waves().dataset(Waves().prepare(tmp_path / "data"), "test"), 2)
     x, lengths, y = data[np.arange(48)]
@@ -62,7 +66,7 @@ def test_other_rate(waves, tmp_path):
 def test_tokens_have_no_rate(toy, tmp_path):
     record = run(toy)
     with pytest.raises(UserError, match="consists of tokens"):
-        evaluate(record.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+        evaluate(record.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
 
 
 def test_mistakes(waves, tmp_path):
@@ -72,12 +76,12 @@ def test_mistakes(waves, tmp_path):
     best = saved(checkpoints)[waves.metrics.best_val.step]
     best.write_bytes(best.read_bytes()[:-1])
     with pytest.raises(UserError, match="another than the record names"):
-        evaluate(waves.run_id, folders(tmp_path))
+        evaluate(waves.run_id, folders(tmp_path), TOY)
 
 
 def test_export_and_load(toy, tmp_path):
     record = run(toy)
-    target = export_run(record.run_id, folders(tmp_path), tmp_path / "x" / "toy.safetensors")
+    target = export_run(record.run_id, folders(tmp_path), tmp_path / "x" / "toy.safetensors", TOY)
     model = lra.load(target)
     assert model.recipe["run_id"] == record.run_id
     assert model.recipe["test"]["value"] == record.metrics.test.value
@@ -102,16 +106,16 @@ def test_scripts(toy, tmp_path):
             command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
         )
 
-    said = call("scripts/evaluate.py", record.run_id, "trainer.accelerator=cpu")
+    said = call("scripts/evaluate.py", "--allow", "toy", record.run_id, "trainer.accelerator=cpu")
     assert f"test accuracy {record.metrics.test.value:.4f}" in said.stdout, said.stderr
     target = tmp_path / "toy.safetensors"
-    said = call("scripts/export.py", "--to", str(target), record.run_id)
+    said = call("scripts/export.py", "--allow", "toy", "--to", str(target), record.run_id)
     assert Path(said.stdout.strip()) == target, said.stderr
     assert lra.load(target).recipe["experiment"] == "custom/toy"
 
 
 def test_an_evaluation_edited_by_hand_is_left_out(waves, tmp_path):
-    _, path = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"])
+    _, path = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
     path.write_text(path.read_text().replace('"n": 48', '"n": 49'))
     records, (problem,) = store.load_all(tmp_path / "results")
     assert records == [waves]

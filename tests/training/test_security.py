@@ -2,19 +2,34 @@
 
 import ast
 import hashlib
+import itertools
+import json
 import os
 import platform
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from factory import make_record
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from toy import folders
 
-from lra import environment
+import lra
+from lra import environment, weights
+from lra.config import Config
+from lra.data.spec import TaskSpec
 from lra.errors import UserError
+from lra.mixers.pointwise import Pointwise
+from lra.models.build import make_model
 from lra.paths import CHECKOUT
+from lra.records import store
 from lra.records.capture import anonymous
 from lra.training.checkpoint import saved
+from lra.training.evaluate import find
 from lra.training.run import run
 
 SOURCES = [CHECKOUT / "train.py", *(CHECKOUT / "src").rglob("*.py"), *(CHECKOUT / "scripts").rglob("*.py")]
@@ -63,6 +78,97 @@ def test_checkpoint_with_code_in_it_is_not_run(toy, tmp_path, monkeypatch):
         run(toy)
     assert not (tmp_path / "evil").exists()
     assert record.status == "complete"
+
+
+class Outside(Pointwise):
+    """A mixer of another package; building it leaves a trace."""
+
+    def __init__(self, features: int, **options) -> None:
+        Path("evil").mkdir()
+        super().__init__(features, outputs=4)
+
+
+@pytest.fixture
+def changed(toy, tmp_path, monkeypatch):
+    """A function that writes a file of weights with a changed recipe, which names `outside.Outside` if it likes."""
+    monkeypatch.chdir(tmp_path)
+    outside = ModuleType("outside")
+    outside.Outside = Outside
+    monkeypatch.setitem(sys.modules, "outside", outside)
+    spec = TaskSpec("toy", "tokens", 5, 12, 4, {"train": 96, "val": 32, "test": 48})
+    nodes = {key: toy[key] for key in ("model", "kernel", "mixer")}
+    state = {f"model.{key}": value for key, value in make_model(spec, **nodes).state_dict().items()}
+    target = tmp_path / "toy.safetensors"
+    weights.export(state, spec, nodes, target)
+    assert lra.load(target).recipe["kernel"] == toy["kernel"]
+
+    def write(change):
+        with safe_open(target, framework="pt") as file:
+            recipe = json.loads(file.metadata()["lra"])
+        change(recipe)
+        save_file(load_file(target), tmp_path / "changed.safetensors", {"lra": json.dumps(recipe)})
+        return tmp_path / "changed.safetensors"
+
+    return write
+
+
+def name(node, target, **options):
+    return lambda recipe: recipe.update({node: {"_target_": target, **options}})
+
+
+TIMER = {"stmt": "pass", "setup": "import os; os.mkdir('evil')"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        name("model", "timeit.Timer", **TIMER),
+        name("kernel", "timeit.Timer", **TIMER),
+        name("mixer", "subprocess.Popen", args=["mkdir", "evil"]),
+        name("mixer", "outside.Outside"),
+        name("mixer", "os.mkdir", path="evil"),
+        name("kernel", "lra.data.storage.Store"),
+        name("kernel", "lra.files.os.mkdir"),
+        name("model", "lra.models.classifier.Classifier"),
+        name("mixer", "lra.mixers.base.SequenceMixer"),
+        name("mixer", "lra_other.mixers.Mixer"),
+        name("kernel", "lra.kernels.s4d.S4D", init={"_target_": "timeit.Timer", **TIMER}),
+        name("kernel", ["timeit.Timer"]),
+        lambda recipe: recipe.update(kernel="timeit.Timer"),
+        lambda recipe: recipe.update(model={}),
+        lambda recipe: recipe.pop("model"),
+        lambda recipe: recipe["kernel"].update(state_size=-1),
+        lambda recipe: recipe["kernel"].update(nothing=1),
+        lambda recipe: recipe["kernel"].update(state_size=16),
+        lambda recipe: recipe["model"].pop("pooling"),
+        lambda recipe: recipe["model"].pop("layers"),
+        lambda recipe: recipe["spec"].update(outputs="many"),
+        lambda recipe: recipe.pop("spec"),
+    ],
+    ids=itertools.count(),
+)
+def test_weights_run_no_code(changed, change):
+    with pytest.raises(UserError):
+        lra.load(changed(change))
+    assert not Path("evil").exists()
+
+
+def test_weights_of_allowed_modules_are_loaded(changed):
+    file = changed(lambda recipe: recipe.update(mixer={"_target_": "outside.Outside"}, kernel={}))
+    with pytest.raises(UserError, match="allow it by name: 'outside'"):
+        lra.load(file)
+    with pytest.raises(UserError, match="damaged"):  # the weights are another mixer's, but it was built
+        lra.load(file, allow=["outside"])
+    assert Path("evil").exists()
+
+
+def test_records_run_no_code(toy, tmp_path):
+    config = Config.parse(toy).identity() | {"task": {"_target_": "timeit.Timer", **TIMER}}
+    file = str(store.write(make_record("custom/toy", config=config), tmp_path))
+    with pytest.raises(UserError, match=r"timeit\.Timer is not part of this package"):
+        find(file, folders(tmp_path))
+    with pytest.raises(UserError, match="is no task"):
+        find(file, folders(tmp_path), ["timeit"])
 
 
 def test_checkpoint_of_another_run_is_not_loaded(toy):

@@ -11,10 +11,17 @@ def main(arguments: list[str]) -> None:
     )
     p.add_argument("run", help="its id, or the path of its record")
     p.add_argument("overrides", nargs="*", help="e.g. task.rate=2 (SC35 at 8 kHz), trainer.accelerator=cpu")
+    p.add_argument(
+        "--allow",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a package besides this one whose classes may be used",
+    )
     options = p.parse_args(arguments)
     from lra.training.evaluate import evaluate
 
-    evaluation, path = evaluate(options.run, options.overrides)
+    evaluation, path = evaluate(options.run, options.overrides, options.allow)
     error = evaluation.test.standard_error
     spread = "" if error is None else f" (standard error {error:.4f})"
     print(f"test {evaluation.metric} {evaluation.test.value:.4f}{spread}, {evaluation.test.n} samples")

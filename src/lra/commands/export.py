@@ -20,7 +20,14 @@ def main(arguments: list[str]) -> None:
     p.add_argument("run", help="its id, or the path of its record")
     p.add_argument("overrides", nargs="*", help="e.g. data_dir=… output_dir=…")
     p.add_argument("--to", type=Path, help="file to write (default: <experiment>-<run>.safetensors)")
+    p.add_argument(
+        "--allow",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="a package besides this one whose classes may be used",
+    )
     options = p.parse_args(arguments)
     from lra.training.export import export_run
 
-    print(export_run(options.run, options.overrides, options.to))
+    print(export_run(options.run, options.overrides, options.to, options.allow))

@@ -14,12 +14,13 @@ import torch
 from omegaconf import OmegaConf
 
 from lra import history
-from lra.config import Config, compose
+from lra.config import NODES, Config, compose
 from lra.data.datasets import Loader, strided
 from lra.data.storage import file_sha256
 from lra.data.task import silent
 from lra.errors import UserError, near
 from lra.files import listed
+from lra.nodes import check_foreign
 from lra.records import capture, store
 from lra.records.schema import EvaluationRecord, RunRecord, Score
 from lra.training.assemble import Assembled, assemble, make_trainer
@@ -38,11 +39,12 @@ class Finished:
     checkpoint: Path
 
 
-def find(run: str, overrides: Sequence[str] = ()) -> Finished:
+def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Finished:
     """The finished run that `run` names: its id or the beginning of it, or the path of its record.
 
-    `overrides` are those of the command line: task options, paths, devices. Raises UserError if there is no
-    such run, or several, or if it did not finish, or if its best checkpoint is gone or changed.
+    `overrides` are those of the command line: task options, paths, devices. `allow` names the packages or modules
+    besides this one that the record's classes may come from. Raises UserError if there is no such run, or several,
+    or if it did not finish, or if its best checkpoint is gone or changed.
     """
     task = [text for text in overrides if text.startswith("task.")]
     composed = compose([text for text in overrides if text not in task])
@@ -61,6 +63,7 @@ def find(run: str, overrides: Sequence[str] = ()) -> Finished:
     rate = resolved["task"].pop("rate", 1)
     if not isinstance(rate, int) or rate < 1:
         raise UserError(f"task.rate is {rate!r}; it must be a whole number of at least 1.")
+    check_foreign({name: resolved[name] for name in NODES}, allow)
     config = Config.parse(resolved)
     folder = config.output_dir / record.identity.experiment / record.run_id / "checkpoints"
     checkpoint = saved(folder).get(record.metrics.best_val.step)
@@ -73,12 +76,14 @@ def find(run: str, overrides: Sequence[str] = ()) -> Finished:
     return Finished(record, config, rate, checkpoint)
 
 
-def evaluate(run: str, overrides: Sequence[str] = ()) -> tuple[EvaluationRecord, Path]:
+def evaluate(
+    run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()
+) -> tuple[EvaluationRecord, Path]:
     """Test a finished run on its test split, with changes such as `task.rate=2`; write and return the record.
 
     Nothing of the run itself is changed. Raises UserError as `find` does.
     """
-    finished = find(run, overrides)
+    finished = find(run, overrides, allow)
     record, config = finished.record, finished.config
     check_launch(config.trainer)
     assembled = assemble(config, silent)

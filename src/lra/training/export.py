@@ -13,12 +13,14 @@ from lra.training.assemble import make_task
 from lra.training.evaluate import find
 
 
-def export_run(run: str, overrides: Sequence[str] = (), target: Path | None = None) -> Path:
+def export_run(
+    run: str, overrides: Sequence[str] = (), target: Path | None = None, allow: Sequence[str] = ()
+) -> Path:
     """Write the best weights of a finished run, with its recipe and score, and return the file.
 
     The data are prepared if they are not, for the vocabulary. Raises UserError as `find` and `export` do.
     """
-    finished = find(run, overrides)
+    finished = find(run, overrides, allow)
     record = finished.record
     task = make_task(finished.config)
     task.prepare(finished.config.data_dir, silent)
