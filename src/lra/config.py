@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -44,20 +44,41 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Optimizer(Strict):
     """AdamW. `lr` and `weight_decay` hold for every parameter without a rule of its own."""
 
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     decay_norms_and_biases: bool  # of the backbone; see lra.training.optim
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    clip_norm: float | None = Field(default=None, gt=0)  # of the gradient of all parameters together
 
 
 class Cosine(Strict):
-    """Linear warm-up, then half a cosine down to zero at `total_steps`; both counted in optimiser steps."""
+    """Linear warm-up, then half a cosine down to `min_lr` at `total_steps`; both counted in optimizer steps."""
 
     name: Literal["cosine"]
     warmup_steps: int = Field(ge=0)
     total_steps: int = Field(gt=0)
+    min_lr: float = Field(default=0.0, ge=0)
+
+
+class Linear(Strict):
+    """Linear warm-up, then linearly down to zero at `total_steps`, and zero from then on."""
+
+    name: Literal["linear"]
+    warmup_steps: int = Field(ge=0)
+    total_steps: int = Field(gt=0)
+
+
+class Constant(Strict):
+    """Linear warm-up, then constant."""
+
+    name: Literal["constant"]
+    warmup_steps: int = Field(ge=0)
 
 
 class Plateau(Strict):
@@ -83,7 +104,7 @@ class InverseSqrt(Strict):
     warmup_steps: int = Field(gt=0)
 
 
-Scheduler = Cosine | Plateau | MultiStep | InverseSqrt
+Scheduler = Cosine | Linear | Constant | Plateau | MultiStep | InverseSqrt
 
 
 class Trainer(Strict):

@@ -12,14 +12,15 @@ from typing import Any
 from lra.nodes import CONVOLUTION
 
 FIRST_NODES = {"mixer": CONVOLUTION}
-# For a node with a `_target_`, by target; for others under "".
+# For a node with a `_target_` or a name, by that; for others under "".
 FIRST: dict[str, dict[str, dict[str, Any]]] = {
-    "optimizer": {"": {"decay_norms_and_biases": False}},
+    "optimizer": {"": {"decay_norms_and_biases": False, "betas": [0.9, 0.999], "clip_norm": None}},
     "kernel": {
         "lra.kernels.s4.S4": {"init_version": "v4"},
         "lra.kernels.s4d.S4D": {"init_version": "v4"},
         "lra.kernels.dss.DSS": {"gradient": "exact"},
     },
+    "scheduler": {"cosine": {"min_lr": 0.0}},
     "model": {"lra.models.backbone.SSMBackbone": {"mlp": None}},
 }
 
@@ -37,6 +38,8 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _map(config: Mapping[str, Any], change) -> dict[str, Any]:
     return {
-        name: change(node, FIRST[name].get(node.get("_target_", ""), {})) if name in FIRST else node
+        name: change(node, FIRST[name].get(node.get("_target_", node.get("name", "")), {}))
+        if name in FIRST
+        else node
         for name, node in config.items()
     }

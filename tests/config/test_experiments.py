@@ -13,7 +13,7 @@ from lra.training.module import SequenceModule
 from lra.training.optim import make_optimizer
 
 EXPERIMENTS = experiments()
-SMALL = {"layers": 2, "features": 8}
+SMALL = {"layers": 2, "features": 16}
 
 
 def test_there_are_recipes():
@@ -77,7 +77,7 @@ def test_every_kernel_fits_the_recipe(kernel):
         (["trainer.time_limit=soon"], r"trainer.time_limit: a duration is 90s, 9m, 2h, .* \(given: 'soon'\)"),
         (["trainer.time_limit=0m"], r"trainer.time_limit: Input should be greater than 0"),
         (["seed=-1"], r"seed: "),
-        (["scheduler.name=linear"], r"scheduler: .*cosine"),
+        (["scheduler.name=exponential"], r"scheduler: .*cosine"),
         (["kernel._target_=lra.kernels.s5.S5"], r"lra.kernels.s5.S5 cannot be imported"),
     ],
 )

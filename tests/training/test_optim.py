@@ -5,16 +5,26 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
 from lra.config import Cosine, Optimizer, Plateau
 from lra.data.spec import TaskSpec
+from lra.errors import UserError
+from lra.kernels.base import Rule
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
 from lra.mixers.convolution import Convolution
 from lra.models.backbone import Backbone
 from lra.models.classifier import Classifier
-from lra.training.optim import cosine_factor, make_optimizer, make_scheduler, parameter_groups
+from lra.training.optim import (
+    constant_factor,
+    cosine_factor,
+    linear_factor,
+    make_optimizer,
+    make_scheduler,
+    parameter_groups,
+)
 
 OPTIMIZER = Optimizer(lr=0.01, weight_decay=0.05, decay_norms_and_biases=False)
 
@@ -126,3 +136,70 @@ def test_plateau_waits_for_its_patience(higher_is_better, worse):
         scheduler.step(epoch * worse)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == [1, 1, 1, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0), (5, 0.5), (10, 1), (55, 0.5), (100, 0), (120, 0)])
+def test_linear(step, factor):
+    assert math.isclose(linear_factor(step, warmup=10, total=100), factor, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0), (5, 0.5), (10, 1), (10**6, 1)])
+def test_constant(step, factor):
+    assert math.isclose(constant_factor(step, warmup=10), factor)
+
+
+def test_a_minimal_rate_is_the_same_for_every_group():
+    optimizer = make_optimizer(make(lr={"A": 0.001}), OPTIMIZER)
+    scheduler = make_scheduler(
+        optimizer, Cosine(name="cosine", warmup_steps=0, total_steps=4, min_lr=1e-4), True
+    )
+    seen = [sorted({g["lr"] for g in optimizer.param_groups})]
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+        seen.append(sorted({g["lr"] for g in optimizer.param_groups}))
+    assert seen[0] == [0.001, 0.01]
+    assert seen[2] == pytest.approx([1e-4 + 0.0009 / 2, 1e-4 + 0.0099 / 2])
+    assert seen[4] == pytest.approx([1e-4] * len(seen[4]))
+
+
+def test_betas_are_the_recipes():
+    optimizer = make_optimizer(make(), OPTIMIZER.model_copy(update={"betas": (0.9, 0.98)}))
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.9, 0.98)}
+
+
+def test_rules_stated_by_parameters_and_by_any_module():
+    model = make()
+    model.head.weight._no_weight_decay = True
+    model.encoder.weight._optim = {"lr": 0.5}
+    model.head.optimizer_rules = lambda: {"bias": Rule(0.25, 0.125)}
+    groups = group_of(model)
+    assert groups["head.weight"] == (0.01, 0)
+    assert groups["encoder.weight"] == (0.5, 0.05)
+    assert groups["head.bias"] == (0.25, 0.125)
+
+
+def test_norms_of_every_kind_are_exempt_if_the_recipe_says_so():
+    model = make()
+    for name, norm in [("a", nn.SyncBatchNorm(4)), ("b", nn.RMSNorm(4)), ("c", nn.GroupNorm(2, 4))]:
+        model.backbone.add_module(name, norm)
+    decayed = OPTIMIZER.model_copy(update={"decay_norms_and_biases": True})
+    for optimizer, decay in [(decayed, 0.05), (OPTIMIZER, 0.0)]:
+        found = {n: g["weight_decay"] for g in parameter_groups(model, optimizer) for n in g["names"]}
+        assert [found[f"backbone.{name}.weight"] for name in "abc"] == [decay] * 3
+
+
+def test_a_parameter_with_two_rules_is_refused():
+    model = make()
+    model.backbone.blocks[0].mixer.kernel.B._no_weight_decay = True  # the kernel has a rule for it: the same
+    parameter_groups(model, OPTIMIZER)
+    model.backbone.blocks[0].mixer.kernel.B._optim = {"lr": 0.5}
+    with pytest.raises(UserError, match=r"kernel\.B has two optimizer rules"):
+        parameter_groups(model, OPTIMIZER)
+
+
+def test_a_rule_of_no_parameter_is_refused():
+    model = make()
+    model.head.optimizer_rules = lambda: {"wieght": Rule(None, 0.0)}
+    with pytest.raises(UserError, match=r"head\.wieght, but no such parameter"):
+        parameter_groups(model, OPTIMIZER)

@@ -12,7 +12,7 @@ from lra.mixers.base import SequenceMixer
 
 
 class Attention(SequenceMixer):
-    """Multi-head softmax attention without biases, output projection included; O = H.
+    """Multi-head softmax attention, output projection included; O = H.
 
     Causal unless `bidirectional`. `rotary` turns queries and keys by their positions (RoFormer, arXiv 2104.09864);
     without it the mixer knows no positions. Raises UserError if the heads do not divide the features, or leave an
@@ -29,6 +29,7 @@ class Attention(SequenceMixer):
         heads: Count = 8,
         dropout: DropoutRate = 0.0,
         rotary: bool = True,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         if features % heads:
@@ -40,8 +41,8 @@ class Attention(SequenceMixer):
             )
         self.features = self.outputs = features
         self.bidirectional, self.heads, self.dropout, self.rotary = bidirectional, heads, dropout, rotary
-        self.qkv = nn.Linear(features, 3 * features, bias=False)
-        self.out = nn.Linear(features, features, bias=False)
+        self.qkv = nn.Linear(features, 3 * features, bias=bias)
+        self.out = nn.Linear(features, features, bias=bias)
 
     def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
         if rate != 1.0:

@@ -29,7 +29,7 @@ class Transformer(Backbone):
     ) -> None:
         """Raises UserError if the heads do not divide the features."""
         super().__init__(
-            partial(Attention, heads=heads, dropout=attention_dropout, rotary=False),
+            partial(Attention, heads=heads, dropout=attention_dropout, rotary=False, bias=False),
             layers=layers,
             features=features,
             norm="layer",

@@ -143,6 +143,7 @@ def make_trainer(
         num_nodes=config.trainer.num_nodes,
         sync_batchnorm=config.trainer.sync_batchnorm and config.trainer.processes > 1,
         precision=config.trainer.precision,
+        gradient_clip_val=config.optimizer.clip_norm,
         max_epochs=plan.epochs,
         callbacks=callbacks,
         logger=logger,

@@ -1,7 +1,8 @@
-"""Optimiser groups and schedules. Every trainable parameter is in exactly one group.
+"""Optimizer groups and schedules. Every trainable parameter is in exactly one group.
 
 The rules are those of the published code (state-spaces/s4; the same logic in DSS):
-- kernels name the rate and decay of their own parameters (`Kernel.optimizer_rules`);
+- modules name the rate and decay of their own parameters (`optimizer_rules` of kernels, mixers and any other), or
+  parameters do themselves, as in the code of S4 (`_optim`) and Mamba (`_no_weight_decay`);
 - normalizations and biases of the backbone are decayed in tags v1, v2, v3.0.0 and v4.0.0 and in DSS, which made
   the papers' numbers; v4.1 exempts them. `optimizer.decay_norms_and_biases` says which;
 - everything else, the skip D, C, encoder and head with their biases included, has the global rate and decay.
@@ -11,38 +12,59 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from lra.config import Cosine, MultiStep, Optimizer, Plateau, Scheduler
-from lra.kernels.base import Kernel, Rule
-from lra.mixers.base import SequenceMixer
+from lra.config import Constant, Cosine, Linear, MultiStep, Optimizer, Plateau, Scheduler
+from lra.errors import UserError
+from lra.kernels.base import Rule
 
-BETAS = (0.9, 0.999)
-NORMS = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.GroupNorm,
-)  # SyncBatchNorm is a _BatchNorm
+# SyncBatchNorm is a _BatchNorm
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
 def rules(model: nn.Module, decay_norms_and_biases: bool) -> dict[str, Rule]:
-    """The rule of every parameter of a classifier by its full name."""
-    found = {name: Rule(None, None) for name, _ in model.named_parameters()}
-    for prefix, module in model.named_modules():
-        own = {name: f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)}
-        exempt = prefix.startswith("backbone") and not decay_norms_and_biases
-        if isinstance(module, (Kernel, SequenceMixer)):
-            found |= {own[name]: rule for name, rule in module.optimizer_rules().items()}
-        elif exempt and isinstance(module, NORMS):
-            found |= {full: Rule(None, 0.0) for full in own.values()}
-        elif exempt and "bias" in own:
-            found[own["bias"]] = Rule(None, 0.0)
+    """The rule of every parameter of a classifier by its full name.
+
+    Raises UserError for a parameter with two rules, and for a rule of no parameter.
+    """
+    stated = _stated(model)
+    found = {name: stated.get(name, Rule(None, None)) for name, _ in model.named_parameters()}
+    if not decay_norms_and_biases:
+        for prefix, module in model.backbone.named_modules(prefix="backbone"):
+            for name, _ in module.named_parameters(recurse=False):
+                full = f"{prefix}.{name}"
+                if full in found and full not in stated and (isinstance(module, NORMS) or name == "bias"):
+                    found[full] = Rule(None, 0.0)
     return found
+
+
+def _stated(model: nn.Module) -> dict[str, Rule]:
+    """Rules that modules (`optimizer_rules`) or parameters (`_optim`, `_no_weight_decay`) state, by full name."""
+    first: dict[int, str] = {}  # a parameter that is used twice has its first name
+    names = {n: first.setdefault(id(p), n) for n, p in model.named_parameters(remove_duplicate=False)}
+    stated: dict[str, Rule] = {}
+
+    def state(name: str, rule: Rule) -> None:
+        if name not in names:
+            raise UserError(f"There is an optimizer rule for {name}, but no such parameter.")
+        if stated.setdefault(names[name], rule) != rule:
+            raise UserError(f"{name} has two optimizer rules: {stated[names[name]]} and {rule}. State one.")
+
+    for prefix, module in model.named_modules():
+        if callable(own := getattr(module, "optimizer_rules", None)):
+            for name, rule in own().items():
+                state(f"{prefix}.{name}", rule)
+    for name, parameter in model.named_parameters():
+        if (own := getattr(parameter, "_optim", None)) is not None:
+            state(name, Rule(own.get("lr"), own.get("weight_decay")))
+        if getattr(parameter, "_no_weight_decay", False):
+            state(name, Rule(None, 0.0))
+    return stated
 
 
 def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:
@@ -71,7 +93,9 @@ def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
 def make_optimizer(model: nn.Module, optimizer: Optimizer) -> AdamW:
     """AdamW over the parameter groups."""
     groups = [{k: v for k, v in g.items() if k != "names"} for g in parameter_groups(model, optimizer)]
-    return AdamW(groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=BETAS, fused=True)
+    return AdamW(
+        groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=optimizer.betas, fused=True
+    )
 
 
 def cosine_factor(step: int, warmup: int, total: int) -> float:
@@ -81,6 +105,18 @@ def cosine_factor(step: int, warmup: int, total: int) -> float:
         return step / max(1, warmup)
     progress = (step - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def linear_factor(step: int, warmup: int, total: int) -> float:
+    """Linear from 0 to 1 over `warmup` steps, then linearly to 0 at `total`; 0 from then on."""
+    if step < warmup:
+        return step / max(1, warmup)
+    return max(0.0, (total - step) / max(1, total - warmup))
+
+
+def constant_factor(step: int, warmup: int) -> float:
+    """Linear from 0 to 1 over `warmup` steps, then 1."""
+    return min(1.0, step / max(1, warmup))
 
 
 def inverse_sqrt_factor(step: int, warmup: int) -> float:
@@ -95,11 +131,28 @@ def make_scheduler(
     if isinstance(scheduler, Plateau):
         mode = "max" if higher_is_better else "min"
         return ReduceLROnPlateau(optimizer, mode, factor=scheduler.factor, patience=scheduler.patience)
-    if isinstance(scheduler, Cosine):
-        warmup, total = scheduler.warmup_steps, scheduler.total_steps
-        return LambdaLR(optimizer, lambda step: cosine_factor(step, warmup, total))
     if isinstance(scheduler, MultiStep):
         factor, milestones = scheduler.factor, sorted(scheduler.milestones)
         return LambdaLR(optimizer, lambda step: factor ** bisect_right(milestones, step))
     warmup = scheduler.warmup_steps
+    if isinstance(scheduler, Cosine):
+        lambdas = [
+            _cosine(scheduler, floor=scheduler.min_lr / group["lr"]) for group in optimizer.param_groups
+        ]
+        return LambdaLR(optimizer, lambdas)
+    if isinstance(scheduler, Linear):
+        return LambdaLR(optimizer, lambda step: linear_factor(step, warmup, scheduler.total_steps))
+    if isinstance(scheduler, Constant):
+        return LambdaLR(optimizer, lambda step: constant_factor(step, warmup))
     return LambdaLR(optimizer, lambda step: inverse_sqrt_factor(step, warmup))
+
+
+def _cosine(scheduler: Cosine, floor: float) -> Callable[[int], float]:
+    """The factor of a group whose rate ends at `floor` times its full rate."""
+    warmup, total = scheduler.warmup_steps, scheduler.total_steps
+
+    def factor(step: int) -> float:
+        plain = cosine_factor(step, warmup, total)
+        return plain if step < warmup else floor + (1 - floor) * plain
+
+    return factor
