@@ -54,7 +54,8 @@ def test_every_record_has_a_section_and_every_link_a_target(page, records):
 
 
 def test_figures_and_problems_are_there(page):
-    assert page.count("<svg") == 6  # dots, the study's curves, two runs' curves, compute, kernels
+    # dots, ours against the paper's, the study's curves, two runs' curves, compute, time and memory, kernels
+    assert page.count("<svg") == 8
     assert "runs/broken.json: not valid JSON" in page
     assert "36.0 ▽2%" in page
 

@@ -122,6 +122,56 @@ def dots(table: Table) -> str | None:
         return svg(figure)
 
 
+def against_paper(table: Table) -> str | None:
+    """Ours against the paper's for every complete cell that has both, with the standard deviations of both."""
+    pairs = [
+        (cell, cell.reported.value)
+        for cell in table.cells.values()
+        if cell.complete and cell.reported and cell.reported.value.mean is not None
+    ]
+    if not pairs:
+        return None
+    metrics = sorted({cell.complete[0].metrics.name for cell, _ in pairs})
+    with matplotlib.rc_context(_SETTINGS):
+        figure, panels = _panels(len(metrics), height=3.6)
+        for axes, metric in zip(panels, metrics, strict=True):
+            shown = [(c, value) for c, value in pairs if c.complete[0].metrics.name == metric]
+            titles = list(dict.fromkeys(cell.planned.column.title for cell, _ in shown))
+            for cell, value in shown:
+                s, colour = cell.summary, COLOURS[titles.index(cell.planned.column.title) % len(COLOURS)]
+                spread = {"xerr": float(value.std or 0), "yerr": s.std or 0}
+                axes.errorbar(float(value.mean), s.mean, **spread, fmt="o", color=colour, capsize=3)
+            ends = [x for cell, value in shown for x in (float(value.mean), cell.summary.mean)]
+            axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=1, zorder=0)
+            for i, title in enumerate(titles):
+                axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=title)
+            unit = _unit(shown[0][0].complete[0])
+            axes.set(xlabel=f"the paper's {unit}", ylabel=f"our test {unit}")
+            axes.legend()
+        return svg(figure)
+
+
+def resources(records: Iterable[RunRecord]) -> str | None:
+    """Hours of wall-clock time and peak memory of every finished run, by task; hollow where its budget was cut."""
+    finished = [r for r in records if r.metrics.test and r.compute.wall_s > 0]
+    if not finished:
+        return None
+    tasks = sorted({r.data.task for r in finished}, reverse=True)
+    with matplotlib.rc_context(_SETTINGS):
+        figure, (hours, memory) = _panels(2, height=0.8 + 0.35 * len(tasks))
+        for record in finished:
+            y, kind = tasks.index(record.data.task), record.budget.kind
+            look = {"color": COLOURS[0], "markerfacecolor": COLOURS[0] if kind == "paper" else "white"}
+            hours.plot(record.compute.wall_s / 3600, y, "o", **look)
+            if record.compute.peak_memory_bytes:
+                memory.plot(record.compute.peak_memory_bytes / 2**30, y, "o", **look)
+        for axes, label in ((hours, "hours of wall-clock time"), (memory, "GiB of memory at most")):
+            axes.set_yticks(range(len(tasks)), tasks)
+            axes.set(xlabel=label, ylim=(-0.6, len(tasks) - 0.4))
+            axes.set_xlim(left=0)
+        return svg(figure)
+
+
 def against_compute(records: Iterable[RunRecord]) -> str | None:
     """Test result against wall-clock time of every finished run; hollow where it is not the paper's run."""
     finished = [r for r in records if r.metrics.test and r.compute.wall_s > 0]

@@ -10,7 +10,7 @@ import jinja2
 from lra.records.schema import RunRecord
 from lra.tables import figures, text
 from lra.tables.explain import explain
-from lra.tables.layout import difference, document, printed_title
+from lra.tables.layout import best_cells, difference, document, printed_title
 from lra.tables.select import AverageCell, Cell, Table
 from lra.tables.statistics import scale
 
@@ -29,6 +29,7 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
         records=[_record(r) for r in records],
         problems=problems,
         compute=figures.against_compute(records),
+        resources=figures.resources(records),
         kernels=figures.kernels(),
     )
 
@@ -36,11 +37,11 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
 def _study(table: Table) -> dict[str, Any]:
     """What the template needs of one study; in its table each cell holds paper, ours and Δ."""
     study = table.study
-    doc = document(table)
+    doc, best = document(table), best_cells(table)
     rows = [
         {
             "title": printed_title(table, row),
-            "cells": [_cell(table, table.cell(row, column)) for column in study.columns],
+            "cells": [_cell(table, table.cell(row, column), best) for column in study.columns],
             "averages": [
                 _average(table.averages.get((row.key, a.key)), measured=row.experiment is not None)
                 for a in study.averages
@@ -61,10 +62,11 @@ def _study(table: Table) -> dict[str, Any]:
         "runs": len(table.records),
         "curves": figures.learning_curves(table.cells.values()),
         "dots": figures.dots(table),
+        "scatter": figures.against_paper(table),
     }
 
 
-def _cell(table: Table, cell: Cell | None) -> dict[str, Any] | None:
+def _cell(table: Table, cell: Cell | None, best: list[Cell]) -> dict[str, Any] | None:
     if cell is None:
         return None
     paper = cell.reported.value.mean if cell.reported else None
@@ -72,6 +74,7 @@ def _cell(table: Table, cell: Cell | None) -> dict[str, Any] | None:
         "paper": text.paper(cell.reported),
         "ours": text.ours(cell),
         "delta": difference(cell),
+        "best": cell in best,
         "order": cell.summary.mean if cell.summary else paper,
         "explain": explain(table, f"{cell.planned.row.key}:{cell.planned.column.key}"),
         "runs": [r.run_id for r in cell.records],

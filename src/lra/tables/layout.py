@@ -92,7 +92,7 @@ def _hardware(record: RunRecord) -> str:
 def _printed(table: Table) -> Grid:
     """Rows and columns as the paper prints them; under each paper line ours and the difference."""
     study = table.study
-    best = _best(table)
+    best = best_cells(table)
     grid = Grid(["Model", "", *[c.title for c in study.columns], *[a.title for a in study.averages]], [])
     family = None
     for row in study.rows:
@@ -134,7 +134,7 @@ def printed_title(table: Table, row: Row) -> str:
 def _long(table: Table, rows: list[Row]) -> Grid:
     """One line a cell, which fits 80 columns whatever the study."""
     study = table.study
-    best = _best(table)
+    best = best_cells(table)
     grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
     start, family = 0, ""
     for row in rows:
@@ -198,7 +198,7 @@ def difference(cell: Cell) -> Entry:
     return Entry(words, _VERDICT_STYLE.get(comparison.verdict, ""))
 
 
-def _best(table: Table) -> list[Cell]:
+def best_cells(table: Table) -> list[Cell]:
     """The best complete cell of each column that has several."""
     best = []
     for column in table.study.columns:
