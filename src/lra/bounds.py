@@ -1,4 +1,7 @@
-"""Types of options that have bounds, for the signatures of tasks, kernels and models; `lra.config` checks them."""
+"""Types of options that have bounds, for the signatures of tasks, kernels and models; `lra.config` checks them.
+
+The upper bounds are far above anything the papers use, and below what a machine would choke on.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,13 @@ def seconds(given: Any) -> Any:
     return sum(size * int(part or 0) for size, part in zip((86400, 3600, 60, 1), parts.groups(), strict=True))
 
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=2**24)]
+Layers = Annotated[int, Field(ge=1, le=1000)]
+Width = Annotated[int, Field(ge=1, le=2**16)]
+StateSize = Annotated[int, Field(ge=1, le=1024)]  # eigenvalues of an (N, N) matrix are computed
+StepSize = Annotated[float, Field(gt=0, le=1e6)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Steps = Annotated[int, Field(ge=0, le=10**12)]  # of the optimizer, over a whole run

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lra.advice import GROUP, advice
 from lra.errors import Interrupted, UserError
 
 
@@ -54,8 +54,9 @@ def explanation(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, MissingConfigException):
         return _missing(error)
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return _override(str(error))
+    foreign = isinstance(error, (HydraException, OmegaConfBaseException))
+    if foreign or (isinstance(error, ValueError) and GROUP in str(error)):
+        return advice(error, sys.argv[1:])
     if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. Free some space or fix the folder, or choose another one."
@@ -80,22 +81,3 @@ def _missing(error: Exception) -> str:
     if close:
         return f"There is no {group} {name!r}. Did you mean {' or '.join(close)}? All: lra train --help"
     return f"There is no {group} {name!r}.\nAvailable: {', '.join(available)}"
-
-
-def _override(text: str) -> str:
-    """An override of a key that does not exist, e.g. `kernal.init=lin`."""
-    from lra.composition import experiments, flat, plain
-
-    first = text.strip().splitlines()[0]
-    if first.startswith("Error parsing override"):
-        return f"{first}. Options are given as key=value, such as experiment=lra/listops-s4d."
-    found = re.search(r"Could not override '([^']+)'", text)
-    if not found:
-        return first
-    key = found.group(1)
-    chosen = [a for a in sys.argv[1:] if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
-    composed = plain(chosen[-1:])
-    groups = ["experiment", *composed]
-    close = difflib.get_close_matches(key, [*flat(composed), *groups], n=3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else " See `lra train --help`."
-    return f"There is no option {key!r}.{hint}"

@@ -17,11 +17,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra import history
-from lra.bounds import Duration, Seed
+from lra.bounds import Count, Duration, Seed, Steps
 from lra.composition import compose, flat
 from lra.errors import UserError
 from lra.nodes import check_nodes, not_valid
 from lra.paths import workspace
+from lra.plausible import implausible, located
 from lra.records.schema import BudgetKind, Source
 
 NODES = ("task", "kernel", "mixer", "model")
@@ -41,7 +42,7 @@ NEUTRAL_TRAINER = (
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -61,8 +62,8 @@ class Cosine(Strict):
     """Linear warm-up, then half a cosine down to `min_lr` at `total_steps`; both counted in optimizer steps."""
 
     name: Literal["cosine"]
-    warmup_steps: int = Field(ge=0)
-    total_steps: int = Field(gt=0)
+    warmup_steps: Steps
+    total_steps: Steps = Field(gt=0)
     min_lr: float = Field(default=0.0, ge=0)
 
 
@@ -70,15 +71,15 @@ class Linear(Strict):
     """Linear warm-up, then linearly down to zero at `total_steps`, and zero from then on."""
 
     name: Literal["linear"]
-    warmup_steps: int = Field(ge=0)
-    total_steps: int = Field(gt=0)
+    warmup_steps: Steps
+    total_steps: Steps = Field(gt=0)
 
 
 class Constant(Strict):
     """Linear warm-up, then constant."""
 
     name: Literal["constant"]
-    warmup_steps: int = Field(ge=0)
+    warmup_steps: Steps
 
 
 class Plateau(Strict):
@@ -86,7 +87,7 @@ class Plateau(Strict):
 
     name: Literal["plateau"]
     factor: float = Field(gt=0, lt=1)
-    patience: int = Field(ge=0)
+    patience: Steps
 
 
 class MultiStep(Strict):
@@ -94,31 +95,31 @@ class MultiStep(Strict):
 
     name: Literal["multistep"]
     factor: float = Field(gt=0, lt=1)
-    milestones: list[int] = Field(min_length=1)
+    milestones: list[Steps] = Field(min_length=1)
 
 
 class InverseSqrt(Strict):
     """Linear warm-up to lr / √warmup_steps, then lr / √step (the Transformers of Long Range Arena)."""
 
     name: Literal["inverse_sqrt"]
-    warmup_steps: int = Field(gt=0)
+    warmup_steps: Steps = Field(gt=0)
 
 
 Scheduler = Cosine | Linear | Constant | Plateau | MultiStep | InverseSqrt
 
 
 class Trainer(Strict):
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
+    epochs: int = Field(gt=0, le=10**6)
+    batch_size: Count
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: int = Field(gt=0)  # processes a node; they share the batch
-    num_nodes: int = Field(gt=0)
+    devices: int = Field(gt=0, le=1000)  # processes a node; they share the batch
+    num_nodes: int = Field(gt=0, le=10_000)
     sync_batchnorm: bool
     precision: Literal["32-true", "bf16-mixed", "64-true"]
     compile: bool
     auto_batch: bool
     data_on_device: bool
-    checkpoint_minutes: float = Field(ge=0)
+    checkpoint_minutes: float = Field(ge=0, le=10**6)
     time_limit: Duration | None  # seconds, once parsed
 
     @property
@@ -131,14 +132,14 @@ class Budget(Strict):
     """The only way to shorten a run. Every field but `kind` is a cut: null leaves the recipe as it is."""
 
     kind: BudgetKind
-    epochs: int | None = Field(gt=0)
-    train_samples: int | None = Field(gt=0)
-    train_length: int | None = Field(gt=0)  # only training samples of at most so many positions
-    val_samples: int | None = Field(gt=0)
-    test_samples: int | None = Field(gt=0)
-    batch_size: int | None = Field(gt=0)
-    layers: int | None = Field(gt=0)
-    features: int | None = Field(gt=0)
+    epochs: Steps | None = Field(gt=0)
+    train_samples: Steps | None = Field(gt=0)
+    train_length: Steps | None = Field(gt=0)  # only training samples of at most so many positions
+    val_samples: Steps | None = Field(gt=0)
+    test_samples: Steps | None = Field(gt=0)
+    batch_size: Steps | None = Field(gt=0)
+    layers: Steps | None = Field(gt=0)
+    features: Steps | None = Field(gt=0)
 
     @model_validator(mode="after")
     def _cuts_fit_kind(self) -> Budget:
@@ -177,25 +178,27 @@ class Config(Strict):
     source: Source | None
     expected: list[Expected]
     logger: dict[str, Any]
-    data_dir: Path
-    output_dir: Path
-    results_dir: Path
+    data_dir: Path = Field(strict=False)
+    output_dir: Path = Field(strict=False)
+    results_dir: Path = Field(strict=False)
     force: bool  # run again although a finished record exists
     plan: bool  # measure and estimate, do not run
 
     @classmethod
     def parse(cls, composed: Mapping[str, Any]) -> Config:
         """Check a composed configuration (plain containers). Raises UserError listing everything wrong."""
+        if problems := list(implausible(composed)):
+            raise UserError(not_valid(problems))
         try:
             config = cls.model_validate(composed)
         except ValidationError as error:
             raise UserError(not_valid(_problems(error, composed))) from None
         check_nodes({name: getattr(config, name) for name in NODES})
-        paths = {
-            key: workspace() / getattr(config, key).expanduser()
-            for key in ("data_dir", "output_dir", "results_dir")
-        }
-        return config.model_copy(update=paths)
+        located("task.path", str(config.task.get("path") or ""))
+        folders = ("data_dir", "output_dir", "results_dir")
+        return config.model_copy(
+            update={key: workspace() / located(key, getattr(config, key)) for key in folders}
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: the configuration without paths, loggers and devices."""

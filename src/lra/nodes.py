@@ -22,6 +22,7 @@ PROTOCOLS = {
     "mixer": "lra.mixers.base.SequenceMixer",
     "model": "lra.models.backbone.Backbone",
 }
+OPTIONAL = ("kernel", "mixer")  # models without one have {}
 CONVOLUTION = {"_target_": "lra.mixers.convolution.Convolution"}  # the mixer of every kernel
 
 
@@ -29,14 +30,15 @@ def target(node: Mapping[str, Any]) -> type:
     """The class that a node's `_target_` names. Raises UserError if there is none."""
     from hydra.utils import get_class
 
-    try:
-        return get_class(node["_target_"])
-    except KeyError:
+    name = node.get("_target_")
+    if not isinstance(name, str):
         raise UserError(
-            f"A task, kernel, mixer or model needs a _target_, but this has none: {dict(node)}."
-        ) from None
-    except (ImportError, ValueError) as error:
-        raise UserError(f"_target_: {node['_target_']} cannot be imported: {error}") from error
+            f"A task, kernel, mixer or model needs the name of a class as _target_, but this has none: {dict(node)}."
+        )
+    try:
+        return get_class(name)
+    except Exception as error:  # whatever the import of a module raises
+        raise UserError(f"_target_: {name} cannot be imported: {error}") from error
 
 
 def options(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +64,8 @@ def names_of(node: Mapping[str, Any]) -> list[str]:
 
 def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise UserError for options that the classes of nodes do not take, or not of this type or size."""
-    if problems := [p for name, node in nodes.items() if node for p in _target_problems(name, node)]:
+    given = [(name, node) for name, node in nodes.items() if node or name not in OPTIONAL]
+    if problems := [p for name, node in given for p in _target_problems(name, node)]:
         raise UserError(not_valid(problems))
 
 
@@ -102,14 +105,25 @@ def _mappings(tree: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
-    types = _option_types(target(node))
-    allowed = [*types, "pooling"] if name == "model" else list(types)  # pooling belongs to the head
+    from torch import nn
+
+    from lra.data.task import Task
+
+    kind, base = target(node), Task if name == "task" else nn.Module
+    if not issubclass(kind, base):
+        yield f"{name}._target_: {node['_target_']} is no {base.__name__}"
+        return
+    types, required = _option_types(kind)
+    if name == "model":  # pooling belongs to the head
+        types, required = types | {"pooling": TypeAdapter(str)}, [*required, "pooling"]
+    allowed = list(types)
+    yield from (f"{name}.{key}: is missing" for key in required if key not in node)
     for key, value in options(node).items():
         if key not in allowed:
             yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
-        elif key in types:
+        else:
             try:
-                types[key].validate_python(value)
+                types[key].validate_python(value, strict=True)
             except ValidationError as error:
                 found = [(_inside(value, problem["loc"]), problem) for problem in error.errors()]
                 path, problem = max(found, key=lambda one: len(one[0]))  # of a union the deepest says most
@@ -133,20 +147,25 @@ def takes(node: Mapping[str, Any], name: str) -> bool:
 
 
 @cache
-def _option_types(kind: type) -> dict[str, TypeAdapter]:
-    """The keyword-only options of a class, `**options` passed on to its bases included, and what they may be."""
+def _option_types(kind: type) -> tuple[dict[str, TypeAdapter], list[str]]:
+    """The keyword-only options of a class, `**options` passed on to its bases included, with what they may be.
+
+    And those without a default.
+    """
     types: dict[str, TypeAdapter] = {}
+    required: list[str] = []
     for base in kind.__mro__:
         if "__init__" not in vars(base):
             continue
         hints = get_type_hints(base.__init__, include_extras=True)
         parameters = inspect.signature(base.__init__).parameters.values()
         for p in parameters:
-            if p.kind is p.KEYWORD_ONLY:
-                types.setdefault(p.name, TypeAdapter(hints.get(p.name, Any)))
+            if p.kind is p.KEYWORD_ONLY and p.name not in types:
+                types[p.name] = TypeAdapter(hints.get(p.name, Any))
+                required += [p.name] if p.default is p.empty else []
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return types
+    return types, required
 
 
 def not_valid(problems: Iterable[str]) -> str:

@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> None:
     from omegaconf import DictConfig, OmegaConf
 
     from lra import sweep
+    from lra.advice import check_flags
 
+    check_flags(arguments)
     command = sys.argv[1:]
     entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
     sys.argv[1:] = [*arguments, *added_searchpath(arguments)]  # Hydra reads them there

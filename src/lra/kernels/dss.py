@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lra.bounds import Count, StateSize, StepSize
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
@@ -56,13 +57,13 @@ class DSS(Kernel):
         features: int,
         channels: int = 1,
         *,
-        state_size: int = 64,
+        state_size: StateSize = 64,
         version: str = "softmax",
         init: str = "skew-hippo",
         separate_dt: bool = True,
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
-        max_kernel_length: int | None = None,
+        dt_min: StepSize = 0.001,
+        dt_max: StepSize = 0.1,
+        max_kernel_length: Count | None = None,
         gradient: str = "published",
         lr: Rates | None = None,
     ) -> None:

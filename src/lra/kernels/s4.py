@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from lra.bounds import Count, StateSize, StepSize, Width
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
@@ -59,16 +60,16 @@ class S4(Kernel):
         features: int,
         channels: int = 1,
         *,
-        state_size: int = 64,
+        state_size: StateSize = 64,
         init: str | Sequence[str] = "legs",
-        rank: int | None = None,
+        rank: StateSize | None = None,
         init_version: str = "v3",
         c_parameter: str = "plain",
-        length: int | None = None,
+        length: Count | None = None,
         C_init: str = "code",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
-        n_ssm: int | None = None,
+        dt_min: StepSize = 0.001,
+        dt_max: StepSize = 0.1,
+        n_ssm: Width | None = None,
         lr: Rates | None = None,
     ) -> None:
         """`init` is one measure or several, shared out over the sets; `rank` None is the least they need.
@@ -170,7 +171,7 @@ def _truncation(c_parameter: str, length: int | None) -> int | None:
     return length
 
 
-def _padded(factors: list[Tensor], rank: int | None) -> list[Tensor]:
+def _padded(factors: list[Tensor], rank: StateSize | None) -> list[Tensor]:
     """Low-rank factors (r, M) with zero rows up to `rank`, or up to the largest rank among them."""
     needed = max(len(P) for P in factors)
     rank = needed if rank is None else rank

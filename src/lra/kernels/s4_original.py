@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lra.bounds import Count, StateSize, StepSize
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
@@ -28,12 +29,12 @@ class S4Original(Kernel):
         features: int,
         channels: int = 1,
         *,
-        state_size: int = 64,
+        state_size: StateSize = 64,
         init: str = "legs",
-        length: int | None = None,
+        length: Count | None = None,
         C_init: str = "code",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
+        dt_min: StepSize = 0.001,
+        dt_max: StepSize = 0.1,
         lr: Rates | None = None,
     ) -> None:
         """`init` is a HiPPO measure, legs or legt. `length` is T.

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lra.bounds import StateSize, StepSize, Width
 from lra.errors import UserError, choose
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
@@ -59,7 +60,7 @@ class S4D(Kernel):
         features: int,
         channels: int = 1,
         *,
-        state_size: int = 64,
+        state_size: StateSize = 64,
         init: str | Sequence[str] = "legs",
         random_real: bool = False,
         random_imag: bool = False,
@@ -68,9 +69,9 @@ class S4D(Kernel):
         C_init: str = "code",
         discretization: str = "zoh",
         real_part: str = "exp",
-        dt_min: float = 0.001,
-        dt_max: float = 0.1,
-        n_ssm: int | None = None,
+        dt_min: StepSize = 0.001,
+        dt_max: StepSize = 0.1,
+        n_ssm: Width | None = None,
         lr: Rates | None = None,
     ) -> None:
         """`init` is one name or several, shared out over the sets; `init_version` names the published code whose

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.bounds import Count, DropoutRate
+from lra.bounds import DropoutRate, Width
 from lra.errors import UserError
 from lra.mixers.base import SequenceMixer
 
@@ -26,7 +26,7 @@ class Attention(SequenceMixer):
         features: int,
         bidirectional: bool = False,
         *,
-        heads: Count = 8,
+        heads: Width = 8,
         dropout: DropoutRate = 0.0,
         rotary: bool = True,
         bias: bool = True,

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lra.bounds import Count, DropoutRate
+from lra.bounds import DropoutRate, Layers, Width
 from lra.errors import choose
 from lra.mixers.base import MixerFactory
 from lra.mixers.bidirectional import make_mixer
@@ -23,8 +23,8 @@ class Backbone(nn.Module):
         self,
         mixer: MixerFactory,
         *,
-        layers: Count,
-        features: Count,
+        layers: Layers,
+        features: Width,
         norm: str,
         prenorm: bool,
         dropout: DropoutRate,
@@ -32,8 +32,8 @@ class Backbone(nn.Module):
         mixing: str,
         bidirectional: bool,
         mask_padding: bool,
-        channels: Count = 1,
-        mlp: Count | None = None,
+        channels: Width = 1,
+        mlp: Width | None = None,
     ) -> None:
         """`mask_padding` shows the mixers where padding is, as the cosine recipe does. `mlp` adds the second half of
         a Transformer's layer after each block, an MLP of that width."""

@@ -11,6 +11,8 @@ from lra.errors import UserError
 from lra.models.classifier import Classifier
 from lra.nodes import CONVOLUTION, factory, kernel_factory, options, takes, target
 
+MOST_PARAMETERS = 10**9  # some thousand times the largest model of the papers
+
 
 def make_model(
     spec: TaskSpec,
@@ -22,6 +24,7 @@ def make_model(
 
     Raises UserError for impossible combinations of options, and for a kernel or mixer that nothing uses.
     """
+    _check_size(model, kernel)
     parts = {}
     if takes(model, "mixer"):
         parts["mixer"] = factory(mixer)
@@ -35,3 +38,13 @@ def make_model(
         raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}.")
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
     return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])
+
+
+def _check_size(model: Mapping[str, Any], kernel: Mapping[str, Any]) -> None:
+    """Raise UserError for a model that no machine should begin to build."""
+    layers, features, state = model["layers"], model["features"], kernel.get("state_size", 1)
+    if (size := layers * features * (features + state)) > MOST_PARAMETERS:
+        raise UserError(
+            f"model.layers={layers}, model.features={features} and kernel.state_size={state} make a model of some "
+            f"{size:.0e} parameters; at most {MOST_PARAMETERS:.0e} are allowed."
+        )

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lra.bounds import Count, DropoutRate
+from lra.bounds import DropoutRate, Layers, Width
 from lra.errors import UserError
 from lra.mixers.attention import Attention
 from lra.models.backbone import Backbone
@@ -20,10 +20,10 @@ class Transformer(Backbone):
     def __init__(
         self,
         *,
-        layers: Count,
-        features: Count,
-        heads: Count,
-        mlp: Count,
+        layers: Layers,
+        features: Width,
+        heads: Width,
+        mlp: Width,
         dropout: DropoutRate,
         attention_dropout: DropoutRate,
     ) -> None:

@@ -1,0 +1,100 @@
+"""Mistakes on the command line: what is wrong, and the form that works."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Sequence
+
+from lra.errors import UserError
+
+SEVERAL = re.compile(
+    r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires"
+)
+UNKNOWN = re.compile(r"Could not override '([^']+)'")
+GROUP = "Config group override must be a string or a list"
+CLOSING = ("Set the environment variable", "See https://hydra.cc")
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raise UserError for an option that is given with dashes, as `--lr=0.01`."""
+    from hydra._internal.utils import get_args_parser
+
+    _, unknown = get_args_parser().parse_known_args(list(arguments))
+    for argument in unknown:
+        key, _, value = argument.lstrip("-").partition("=")
+        known = _known(arguments)
+        same = [k for k in known if k.rpartition(".")[2] == key] or _close(key, known)
+        form = " or ".join(f"{k}={value or '…'}" for k in same[:3]) or "key=value"
+        raise UserError(f"{argument}: options have no dashes before them. Write {form}.")
+
+
+def advice(error: Exception, arguments: Sequence[str]) -> str:
+    """What is wrong with an override, from Hydra's or OmegaConf's error."""
+    text = str(error)
+    if override := getattr(error, "override", None):
+        return _unreadable(override, text)
+    if found := SEVERAL.search(text):
+        return _several(found["whole"] or found["sweep"])
+    if found := UNKNOWN.search(text):
+        key = found[1]
+        close = _close(key, _known(arguments))
+        hint = f" Did you mean {' or '.join(close)}?" if close else " See `lra train --help`."
+        return f"There is no option {key!r}.{hint}"
+    if GROUP in text:
+        return "A group, such as task, kernel or model, takes the name of one of its choices: kernel=s4d, not a value."
+    return "\n".join(line for line in text.strip().splitlines() if line and not line.startswith(CLOSING))
+
+
+def quoted(override: str) -> str:
+    """The override as a shell passes it on and Hydra reads it: `'task.path="/my data"'`."""
+    key, _, value = override.partition("=")
+    value = value.strip("'\"").replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{value}"')
+
+
+def _several(override: str) -> str:
+    key, _, value = override.partition("=")
+    return (
+        f"{override} gives several values. With -m there is a run for each: -m {shlex.quote(override)}. "
+        f"For one value with commas in it write {quoted(override)}, for a list {shlex.quote(f'{key}=[{value}]')}."
+    )
+
+
+def _unreadable(override: str, text: str) -> str:
+    if "=" not in override and not override.startswith("~"):
+        return (
+            f"{override!r} is no option. Options are given as key=value, such as experiment=lra/listops-s4d."
+        )
+    form = quoted(override)
+    if _readable(shlex.split(form)[0]):
+        return (
+            f"{override!r} cannot be read: spaces, brackets, commas, quotes, =, ~ and letters beyond ASCII need quotes "
+            f"inside the shell's. Write {form}."
+        )
+    return f"{override!r} cannot be read: {text.splitlines()[0]}. Options are given as key=value."
+
+
+def _readable(override: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        return False
+    return True
+
+
+def _known(arguments: Sequence[str]) -> list[str]:
+    """The keys and groups that the chosen experiment has."""
+    from lra.composition import experiments, flat, plain
+
+    chosen = [a for a in arguments if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
+    composed = plain(chosen[-1:])
+    return [*flat(composed), "experiment", *composed]
+
+
+def _close(key: str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(key, known, n=3)
