@@ -50,7 +50,8 @@ def advice(error: Exception, arguments: Sequence[str]) -> str:
 def quoted(override: str) -> str:
     """The override as a shell passes it on and Hydra reads it: `'task.path="/my data"'`."""
     key, _, value = override.partition("=")
-    value = value.strip("'\"").replace("\\", "\\\\").replace('"', '\\"')
+    value = re.sub(r'(\\*)"', r'\1\1\\"', value.strip("'\""))  # a backslash counts only before a quote
+    value = re.sub(r"(\\+)$", r"\1\1", value)
     return shlex.quote(f'{key}="{value}"')
 
 
