@@ -59,7 +59,7 @@ def kernel_factory(node: Mapping[str, Any], max_length: int) -> partial:
 
 def names_of(node: Mapping[str, Any]) -> list[str]:
     """The options that the class of a node takes."""
-    return list(_option_types(target(node)))
+    return list(_option_types(target(node))[0])
 
 
 def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from lra.advice import check_flags
 from lra.cli import explanation
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.errors import UserError
 from lra.training.assemble import check
 

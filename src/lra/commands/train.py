@@ -29,7 +29,6 @@ def main(arguments: list[str]) -> None:
     from lra import sweep
     from lra.advice import check_flags
 
-    check_flags(arguments)
     command = sys.argv[1:]
     entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
     sys.argv[1:] = [*arguments, *added_searchpath(arguments)]  # Hydra reads them there
@@ -57,6 +56,7 @@ def main(arguments: list[str]) -> None:
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
     with sweep.reported(), _lazy_help():
+        check_flags(arguments)
         train()
 
 
