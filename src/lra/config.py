@@ -54,7 +54,7 @@ class Optimizer(Strict):
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     decay_norms_and_biases: bool  # of the backbone; see lra.training.optim
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = Field(default=(0.9, 0.999), strict=False)  # YAML has lists
     clip_norm: float | None = Field(default=None, gt=0)  # of the gradient of all parameters together
 
 
