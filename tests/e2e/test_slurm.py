@@ -16,7 +16,7 @@ from toy import CONF, SMALL, folders
 from lra.paths import CHECKOUT
 from lra.records import store
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 EPOCHS = 40  # enough for a signal at the first checkpoint to find the run at work
 
