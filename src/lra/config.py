@@ -33,7 +33,7 @@ NEUTRAL_TRAINER = (
     "accelerator",
     "devices",
     "num_nodes",
-    "compile",
+    "tf32",
     "auto_batch",
     "data_on_device",
     "checkpoint_minutes",
@@ -115,8 +115,8 @@ class Trainer(Strict):
     devices: int = Field(gt=0, le=1000)  # processes a node; they share the batch
     num_nodes: int = Field(gt=0, le=10_000)
     sync_batchnorm: bool
-    precision: Literal["32-true", "bf16-mixed", "64-true"]
-    compile: bool
+    precision: Literal["32-true", "64-true"]
+    tf32: bool
     auto_batch: bool
     data_on_device: bool
     checkpoint_minutes: float = Field(ge=0, le=10**6)

@@ -99,11 +99,12 @@ def test_run_id_depends_on_what_is_computed_and_on_nothing_else():
         "data_dir=/elsewhere",
         "trainer.accelerator=cpu",
         "trainer.time_limit=2h",
+        "trainer.tf32=true",
         "force=true",
         "kernel.init=legs",
     ]
     assert {run_id(override) for override in same} == {run_id()}
-    other = ["seed=1", "seed=2", "kernel.init=lin", "budget=smoke", "trainer.precision=bf16-mixed"]
+    other = ["seed=1", "seed=2", "kernel.init=lin", "budget=smoke", "trainer.precision=64-true"]
     assert len({run_id(), *map(run_id, other)}) == len(other) + 1
 
 

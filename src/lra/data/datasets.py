@@ -54,15 +54,18 @@ class TokenSequences(Dataset):
         return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
-        index = torch.as_tensor(rows, device=self._offsets.device)
-        x, lengths = self.pad_rows(index)
-        return Batch(x, lengths, self._targets[index])
+        x, lengths = self.pad_rows(rows)
+        return Batch(x, lengths, self._targets[_index(rows, self._targets.device)])
 
-    def pad_rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows (B,) int64 -> tokens (B, L) int64 and lengths (B,)."""
+    def pad_rows(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Rows (B,) -> tokens (B, L) int64 and lengths (B,). The greatest length is read here, not from the device."""
+        index, longest = (
+            _index(rows, self._offsets.device),
+            (self.offsets[rows + 1] - self.offsets[rows]).max(),
+        )
         start = self._offsets[index]
         lengths = self._offsets[index + 1] - start
-        position = torch.arange(int(lengths.max()), device=index.device)
+        position = torch.arange(int(longest), device=index.device)
         padding = position >= lengths[:, None]
         place = (start[:, None] + position).masked_fill_(padding, 0)
         return _take(self.tokens, place).long().masked_fill_(padding, self.pad), lengths
@@ -79,8 +82,7 @@ class TokenPairs(Dataset):
 
     def __init__(self, documents: TokenSequences, pairs: np.ndarray, y: np.ndarray) -> None:
         self.documents, self.pairs, self.y = documents, np.array(pairs), np.array(y)
-        device = _device(documents.tokens)
-        self._pairs, self._targets = torch.tensor(self.pairs, device=device).long(), _targets(self.y, device)
+        self._targets = _targets(self.y, _device(documents.tokens))
 
     @property
     def lengths(self) -> np.ndarray:
@@ -90,9 +92,8 @@ class TokenPairs(Dataset):
         return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
-        index = torch.as_tensor(rows, device=self._pairs.device)
-        x, lengths = self.documents.pad_rows(self._pairs[index].T.reshape(-1))
-        return Batch(x, lengths, self._targets[index])
+        x, lengths = self.documents.pad_rows(self.pairs[rows].T.reshape(-1))
+        return Batch(x, lengths, self._targets[_index(rows, self._targets.device)])
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(self.documents.to(device), self.pairs, self.y)
@@ -128,7 +129,7 @@ class FeatureSequences(Dataset):
         return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
-        index = torch.as_tensor(rows, device=self._targets.device)
+        index = _index(rows, self._targets.device)
         x = _take(self.x, index)
         x = (x if x.ndim == 3 else x.unsqueeze(-1)).to(torch.float32).mul_(self._scale).add_(self._shift)
         if self._order is not None:
@@ -258,6 +259,12 @@ class _Strided(Dataset):
 
 def _identity(batch: Batch) -> Batch:
     return batch
+
+
+def _index(rows: np.ndarray, device: torch.device) -> Tensor:
+    """Row numbers on a device, sent there without waiting for it."""
+    index = torch.as_tensor(rows)
+    return index.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else index
 
 
 def _take(array: np.ndarray | Tensor, index: Tensor) -> Tensor:

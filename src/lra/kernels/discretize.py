@@ -60,8 +60,8 @@ def softmax_kernel(
     if gradient == "published":  # a factor of 1 that takes the maximum's derivative away
         gain = gain * torch.exp((length - 1) * (log_A - log_A.detach()) * growing)
     coefficient = (weight * gain).to(weight.dtype)
-    if not growing.any():
+    if growing.device.type == "cpu" and not growing.any():  # a GPU would have to be waited for
         return vandermonde(coefficient, log_A, length)
-    forward = vandermonde(coefficient.masked_fill(growing, 0), log_A.masked_fill(growing, 0), length)
-    reverse = vandermonde(coefficient.masked_fill(~growing, 0), -log_A.masked_fill(~growing, 0), length)
+    both = torch.cat([coefficient.masked_fill(growing, 0), coefficient.masked_fill(~growing, 0)])
+    forward, reverse = vandermonde(both, torch.where(growing, -log_A, log_A), length).chunk(2)
     return forward + reverse.flip(-1)

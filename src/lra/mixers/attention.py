@@ -19,8 +19,6 @@ class Attention(SequenceMixer):
     odd number of features to rotate.
     """
 
-    compiles = True
-
     def __init__(
         self,
         features: int,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,7 +26,6 @@ class SequenceMixer(nn.Module, ABC):
 
     features: int
     outputs: int  # O
-    compiles: ClassVar[bool] = False  # whether torch.compile may look inside: not at complex numbers
 
     @abstractmethod
     def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:

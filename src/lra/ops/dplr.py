@@ -46,8 +46,10 @@ def resolvent(eigenvalues: Tensor, P: Tensor, Q: Tensor, dt: Tensor) -> Resolven
     overlap = torch.einsum("rhm,hm,shm->hrs", Q.conj(), diagonal, P).real
     identity = torch.eye(len(P), dtype=dt.dtype, device=dt.device)
     step = dt.unsqueeze(-1)
-    # solve_ex does not look at the result, for which a GPU would have to be waited for.
-    gain = torch.linalg.solve_ex(identity + step * overlap, step * identity).result
+    if len(P) == 1:  # spares a GPU the many launches of a factorization
+        gain = step / (1 + step * overlap)
+    else:  # solve_ex does not look at the result, for which a GPU would have to be waited for
+        gain = torch.linalg.solve_ex(identity + step * overlap, step * identity).result
     return Resolvent(diagonal, P, Q, gain)
 
 

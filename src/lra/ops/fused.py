@@ -7,7 +7,9 @@ chosen by measuring, where it does not change the result.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 import triton
@@ -28,14 +30,14 @@ _tuned = partial(triton.autotune, configs=BLOCKS, key=["KIND"])
 def activate(y: Tensor, factor: Tensor | None) -> Tensor:
     """factor · gelu(y)."""
     out = torch.empty_like(y)
-    _activate[_grid(y)](y, *_factor(factor, y), out, y.shape[-1], _exact(y))
+    _launch(_activate, _grid(y), y, *_factor(factor, y), out, y.shape[-1], _exact(y))
     return out
 
 
 def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tensor) -> None:
     """The gradient of `activate`, written to `out`."""
     grad = grad.contiguous()
-    _activate_backward[_grid(y)](grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y))
+    _launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y))
 
 
 def gate(
@@ -43,8 +45,8 @@ def gate(
 ) -> None:
     """residual + factor · gate(mixed + bias), written to `out`."""
     added = out if residual is None else residual.contiguous()
-    _gate[_grid(out)](
-        mixed, bias, *_factor(factor, out), added, out, out.shape[1], out.shape[2],
+    _launch(
+        _gate, _grid(out), mixed, bias, *_factor(factor, out), added, out, out.shape[1], out.shape[2],
         gated, residual is not None, _exact(out),
     )  # fmt: skip
 
@@ -53,7 +55,7 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     """The gradient of the gate with respect to mixed. Overwrites mixed."""
     grad = grad.contiguous()
     shape = grad.shape[1:]
-    _gate_backward[_grid(grad)](mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad))
+    _launch(_gate_backward, _grid(grad), mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad))
     return mixed
 
 
@@ -62,9 +64,8 @@ def normalise(
 ) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (B, 1, L)."""
     grid, rows, columns = _tiles(x)
-    _normalise[grid](
-        x, weight, bias, y, mean, scale, eps, *x.shape[1:], _exact(y), rows, columns, num_warps=8
-    )
+    sizes = (*x.shape[1:], _exact(y), rows, columns)
+    _launch(_normalise, grid, x, weight, bias, y, mean, scale, eps, *sizes, num_warps=8)
 
 
 def normalise_backward(
@@ -73,12 +74,19 @@ def normalise_backward(
     """The gradients of `normalise`: of x to `out`; returns those of weight and bias."""
     grid, rows, columns = _tiles(x)
     parts = mean.new_empty(2, grid[0] * grid[1], x.shape[1])  # a sum for each program: the same on every run
-    _normalise_backward[grid](
-        grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:], _exact(mean), rows, columns,
-        num_warps=8,
+    _launch(
+        _normalise_backward, grid, grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:],
+        _exact(mean), rows, columns, num_warps=8,
     )  # fmt: skip
     by_weight, by_bias = parts.sum(1).to(weight.dtype)
     return by_weight, by_bias
+
+
+def _launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
+    """Run a kernel on the device of its first tensor, which need not be the current one."""
+    device = arguments[0].device
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        kernel[grid](*arguments, **options)
 
 
 def _grid(x: Tensor) -> Callable[[dict], tuple[int, int]]:

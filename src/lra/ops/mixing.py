@@ -31,8 +31,6 @@ def mix(
     Keeps y alone: what follows is recomputed for the gradient, a block at a time, from the cache. First
     derivatives only. Under autocast the matrix products have its dtype, everything else that of the result.
     """
-    if torch.compiler.is_compiling():  # the compiler fuses plain operations by itself
-        return mix_naive(y, weight, bias, gated=gated, residual=residual, inner=inner, outer=outer)
     kind = y.device.type
     product_dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else y.dtype
     with torch.autocast(kind, enabled=False):

@@ -30,10 +30,11 @@ def as_pair(value: Tensor) -> Tensor:
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Switch autocast and TF32 matrix products off: powers of a transition matrix magnify their rounding."""
-    tf32 = torch.backends.cuda.matmul.allow_tf32
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
     with torch.autocast(device.type, enabled=False):
-        torch.backends.cuda.matmul.allow_tf32 = False
+        products.fp32_precision = "ieee"
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.allow_tf32 = tf32
+            products.fp32_precision = before

@@ -114,3 +114,14 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reserved_memory(device: torch.device) -> int | None:
+    """Bytes: the most that PyTorch took from a GPU, allocated or not; None on a CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
+def reset_memory(device: torch.device) -> None:
+    """Forget the peaks of a GPU's memory so far, such as those of an earlier run of a sweep."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)

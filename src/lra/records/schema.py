@@ -144,8 +144,9 @@ class Compute(Model):
     samples_per_s: float | None = None
     data_wait: float | None = None  # share of training time spent waiting for data
     peak_memory_bytes: int | None = None
+    reserved_memory_bytes: int | None = None  # of a GPU: what others cannot use
     accumulate: int = 1  # parts that a batch is cut into to fit into memory
-    compiled: bool = False
+    compiled: bool = False  # by torch.compile, which earlier versions offered
     restarts: int = 0
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 
@@ -23,9 +21,9 @@ from lra.nodes import factory, options, target
 from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
-from lra.training.compiled import compile_real
 from lra.training.memory import MadeUp, is_out_of_memory
 from lra.training.module import SequenceModule
+from lra.training.processes import training_device
 
 SUBSET_SEED = 0  # a budget's samples are the same for every seed
 
@@ -107,19 +105,10 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
     }
     if config.trainer.data_on_device and not made_up:
-        splits = {split: data.to(training_device(config)) for split, data in splits.items()}
+        splits = {split: data.to(training_device(config.trainer)) for split, data in splits.items()}
     model = make_model(task.spec, plan.model, config.kernel, config.mixer)
-    if config.trainer.compile:
-        compile_real(model)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
     return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
-
-
-def training_device(config: Config) -> torch.device:
-    """The device that this process trains on."""
-    if config.trainer.accelerator == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def loggers(config: Config, run_dir: Path, name: str, run_id: str) -> list[Logger]:
@@ -138,7 +127,7 @@ def make_trainer(
 ) -> pl.Trainer:
     """The Lightning trainer of a run."""
     return pl.Trainer(
-        accelerator=training_device(config).type,  # Lightning's own choice could be MPS, which has no float64
+        accelerator=training_device(config.trainer).type,
         devices=config.trainer.devices,
         num_nodes=config.trainer.num_nodes,
         sync_batchnorm=config.trainer.sync_batchnorm and config.trainer.processes > 1,
@@ -166,7 +155,7 @@ def check_processes(config: Config, plan: Plan) -> None:
             f"(trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}). Use a number of processes "
             "that divides the batch."
         )
-    on_cpu = training_device(config).type == "cpu"
+    on_cpu = training_device(trainer).type == "cpu"
     if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and plan.model.get("norm") == "batch":
         raise UserError(
             "PyTorch cannot share BatchNorm statistics between processes on CPUs. trainer.sync_batchnorm=false lets "

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBar, 
 from torch import Tensor
 
 from lra.config import Expected
+from lra.records import capture
 from lra.terminal import Console
 
 WARM_UP_STEPS = 5  # not timed: first steps allocate, plan FFTs and compile
@@ -96,7 +97,11 @@ class Stopwatch(Callback):
     def _pause(self, *_: Any) -> None:
         self._paused = True
 
-    on_train_start = on_train_epoch_start = on_save_checkpoint = _pause
+    on_train_epoch_start = on_save_checkpoint = _pause
+
+    def on_train_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
+        capture.reset_memory(module.device)
+        self._pause()
 
     def on_train_batch_start(self, *_: Any) -> None:
         now = time.perf_counter()

@@ -65,7 +65,7 @@ class Training:
         self.val_loader = assembled.loader("val")
         if config.trainer.auto_batch:
             both = [self.train_loader, self.val_loader]
-            callbacks.append(AutoBatch(both, plan.batch_size, config.trainer.precision, self.note))
+            callbacks.append(AutoBatch(both, plan.batch_size, self.note))
         logger = loggers(config, run_dir, record.identity.experiment, record.run_id)
         self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
 
@@ -136,6 +136,7 @@ class Training:
         compute.train_s = self.train_before + watch.train_s
         compute.steps_per_s, compute.samples_per_s = watch.steps_per_s, watch.samples_per_s
         compute.data_wait, compute.peak_memory_bytes = watch.data_wait, capture.peak_memory(device)
+        compute.reserved_memory_bytes = capture.reserved_memory(device)
         self.record.budget.done_steps = self.trainer.global_step
         self.record.budget.done_epochs = self.trainer.global_step / self.assembled.plan.steps_per_epoch
 

@@ -20,7 +20,11 @@ from lra.data.spec import Batch, TaskSpec
 from lra.errors import UserError
 from lra.training.module import SequenceModule
 
-NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
+NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory"
+    r"|CUFFT_ALLOC_FAILED|CUFFT_INTERNAL_ERROR|CUBLAS_STATUS_ALLOC_FAILED",  # what libraries say of their workspace
+    re.IGNORECASE,
+)
 
 
 class MadeUp(Dataset):
@@ -62,15 +66,14 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(*(part.to(device) for part in batch))
 
 
-def backward(module: SequenceModule, model: torch.nn.Module, batch: Batch, precision: str) -> Tensor:
+def backward(module: SequenceModule, model: torch.nn.Module, batch: Batch) -> Tensor:
     """One forward and backward pass of `model` as `module` trains it; returns the loss."""
-    with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-        loss = module.loss(model(batch.x, batch.lengths), batch.y)
+    loss = module.loss(model(batch.x, batch.lengths), batch.y)
     loss.backward()
     return loss.detach()
 
 
-def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device, precision: str) -> int:
+def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device) -> int:
     """Into how many equal parts a batch of the longest sequences must be cut to train it in memory.
 
     Tries real steps with a copy of the model, optimiser state included. Raises UserError if one sample alone
@@ -86,7 +89,7 @@ def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device
                 optimizer = torch.optim.AdamW(model.parameters())
                 batch = on_device(samples[np.arange(batch_size // parts)], device)
                 for _ in range(2):  # the second has optimiser state beside activations
-                    backward(module, model, batch, precision)
+                    backward(module, model, batch)
                     optimizer.step()
             return parts
         except RuntimeError as error:
@@ -99,24 +102,22 @@ def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device
                 torch.cuda.empty_cache()
     raise UserError(
         f"One sequence of {module.spec.max_length} positions does not fit into the memory of {device}. "
-        "Use trainer.precision=bf16-mixed or a device with more memory."
+        "Use a device with more memory."
     )
 
 
 class AutoBatch(Callback):
     """Finds the parts before training; all processes take the number of the one that needs most."""
 
-    def __init__(
-        self, loaders: list[Loader], batch_size: int, precision: str, note: Callable[[str], None]
-    ) -> None:
-        self.loaders, self.batch_size, self.precision, self.note = loaders, batch_size, precision, note
+    def __init__(self, loaders: list[Loader], batch_size: int, note: Callable[[str], None]) -> None:
+        self.loaders, self.batch_size, self.note = loaders, batch_size, note
 
     def setup(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
         if stage != "fit":
             return
         own = self.batch_size // trainer.world_size
         device = trainer.strategy.root_device
-        parts = parts_that_fit(module, own, device, self.precision)
+        parts = parts_that_fit(module, own, device)
         parts = int(trainer.strategy.reduce(torch.tensor(parts, device=device), reduce_op="max"))
         trainer.accumulate_grad_batches = parts
         for loader in self.loaders:

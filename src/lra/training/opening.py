@@ -24,8 +24,9 @@ from lra.records.schema import (
     Selection,
     Split,
 )
-from lra.training.assemble import Assembled, training_device
+from lra.training.assemble import Assembled
 from lra.training.optim import group_sizes, parameter_groups
+from lra.training.processes import precision, training_device
 
 
 def opening(
@@ -78,12 +79,11 @@ def opening(
             groups=group_sizes(groups),
         ),
         compute=Compute(
-            device=capture.device_name(training_device(config)),
+            device=capture.device_name(training_device(config.trainer)),
             n_devices=config.trainer.processes,
             cpu=cpu.model_name(),
             n_threads=torch.get_num_threads(),
-            precision=config.trainer.precision,
-            compiled=config.trainer.compile,
+            precision=precision(config.trainer),
             wall_s=previous.compute.wall_s if previous else 0.0,
             train_s=previous.compute.train_s if previous else 0.0,
             restarts=previous.compute.restarts + 1 if previous else 0,

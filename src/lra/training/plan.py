@@ -15,9 +15,10 @@ from lra.config import Config
 from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.terminal import Console
-from lra.training.assemble import Assembled, training_device
+from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device, parts_that_fit
 from lra.training.optim import make_optimizer
+from lra.training.processes import training_device
 
 WARM_UP, MEASURED = 2, 6
 
@@ -28,9 +29,9 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     With several processes one of them is measured, without their communication.
     """
     trainer, plan, module = config.trainer, assembled.plan, assembled.module
-    device = training_device(config)
+    device = training_device(trainer)
     own = plan.batch_size // trainer.processes
-    parts = parts_that_fit(module, own, device, trainer.precision) if trainer.auto_batch else 1
+    parts = parts_that_fit(module, own, device) if trainer.auto_batch else 1
     loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}
     for loader in loaders.values():
         loader.sampler.parts = parts * trainer.processes
@@ -44,7 +45,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
             if (batch := next(batches, None)) is None:
                 batches = iter(loaders["train"])
                 batch = next(batches)
-            backward(module, model, on_device(batch, device), trainer.precision)
+            backward(module, model, on_device(batch, device))
         optimizer.step()
         optimizer.zero_grad()
 
@@ -54,8 +55,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
 
     @torch.inference_mode()
     def evaluate() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.precision == "bf16-mixed"):
-            model(first.x, first.lengths)
+        model(first.x, first.lengths)
 
     evaluations = plan.epochs * len(loaders["val"]) + len(loaders["test"])
     evaluation_s = _seconds(evaluate, device) * evaluations / trainer.processes

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,7 @@ from lra.config import Trainer
 from lra.errors import Interrupted, UserError
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+LOCAL_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID")
 LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
 
 
@@ -28,6 +30,31 @@ def is_main() -> bool:
     if not hasattr(rank_zero_only, "rank"):  # Lightning is not imported yet; it would find the same
         rank_zero_only.rank = int(next((os.environ[v] for v in RANK_VARIABLES if v in os.environ), 0))
     return rank_zero_only.rank == 0
+
+
+def training_device(trainer: Trainer) -> torch.device:
+    """The device that this process trains on: a CUDA device or the CPU (Apple's MPS has no float64)."""
+    if trainer.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    local = next((os.environ[v] for v in LOCAL_VARIABLES if v in os.environ), 0)
+    return torch.device("cuda", int(local) if trainer.devices > 1 else 0)  # one device each: it is the first
+
+
+def set_arithmetic(trainer: Trainer) -> None:
+    """Let float32 products on a GPU be TF32, or not, and solve linear systems there without waiting for it."""
+    torch.set_float32_matmul_precision("high" if _tf32(trainer) else "highest")
+    if torch.cuda.is_available():
+        warnings.filterwarnings("ignore", ".*preferred_linalg_library is an experimental feature")
+        torch.backends.cuda.preferred_linalg_library("cusolver")  # of MAGMA's ways each waits for the device
+
+
+def precision(trainer: Trainer) -> str:
+    """The precision of a run in the words of its record."""
+    return f"{trainer.precision}, TF32 products" if _tf32(trainer) else trainer.precision
+
+
+def _tf32(trainer: Trainer) -> bool:
+    return trainer.tf32 and training_device(trainer).type == "cuda"
 
 
 def check_launch(trainer: Trainer) -> None:

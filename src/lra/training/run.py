@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 
 from lra import cpu
 from lra.composition import settle
@@ -26,7 +25,7 @@ from lra.records.schema import RunRecord
 from lra.records.sources import changed
 from lra.tables.closing import closing
 from lra.terminal import Console, complain
-from lra.training.processes import Stop, check_launch, is_main, process_group, requeue
+from lra.training.processes import Stop, check_launch, is_main, process_group, requeue, set_arithmetic
 from lra.training.report import card, preparation
 
 
@@ -69,7 +68,7 @@ def run(
     from lra.training.opening import opening
     from lra.training.plan import estimate
 
-    _settle()
+    _settle(config)
     if config.plan:
         with preparation(console) as progress, TemporaryDirectory() as nowhere:
             assembled = assemble(config, progress)
@@ -159,9 +158,9 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
         yield
 
 
-def _settle() -> None:
-    """Full float32 products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
-    torch.set_float32_matmul_precision("highest")
+def _settle(config: Config) -> None:
+    """The precision of products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
+    set_arithmetic(config.trainer)
     cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
