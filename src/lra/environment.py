@@ -14,6 +14,7 @@ DEFAULTS = {
     # costs half the speed of short operations, spinning on costs two thirds where the cores are busy elsewhere.
     "GOMP_SPINCOUNT": "20000",
     "THP_MEM_ALLOC_ENABLE": "1",  # large tensors on huge pages: a tenth less time where pages are expensive
+    "TORCH_LINALG_PREFER_CUSOLVER": "1",  # of MAGMA's ways to invert matrices each waits for the GPU
     # Nothing is reported to anyone: these switch off what libraries would send of their own accord.
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -38,7 +38,7 @@ def step(setting: Setting) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-@pytest.mark.parametrize("kernel", ["s4d", "s4"])
+@pytest.mark.parametrize("kernel", ["s4d", "s4", "dss"])
 @pytest.mark.parametrize("options", [["model.norm=layer"], ["model.prenorm=false", "model.pooling=last"]])
 @pytest.mark.parametrize("recipe", ["cosine", "plateau"])
 def test_a_step_reads_nothing_back(kernel, options, recipe):

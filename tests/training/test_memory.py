@@ -8,6 +8,10 @@ import torch
 from lra.errors import UserError
 from lra.models.classifier import Classifier
 from lra.records import store
+from lra.terminal import Console
+from lra.training import plan
+from lra.training.memory import is_out_of_memory
+from lra.training.plan import span
 from lra.training.run import run
 
 
@@ -84,7 +88,7 @@ def test_plan_measures_and_leaves_nothing(toy, capsys, prepared):
         capsys.readouterr()
     assert run(toy | {"plan": True}) is None
     said = capsys.readouterr().out
-    for word in ("steps/s", "GiB", "hours for 24 steps", "at lr 0.001, decay 0", "4 epochs"):
+    for word in ("steps/s", "GiB", " for 24 steps", "at lr 0.001, decay 0", "4 epochs"):
         assert word in said
     assert ("not prepared yet" in said) != prepared
     for folder in ("output_dir", "results_dir"):
@@ -98,3 +102,40 @@ def test_plan_on_features_and_after_it_the_run(toy):
     record = run(toy)
     assert record.status == "complete"
     assert store.load(store.path(record, Path(toy["results_dir"]))) == record
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("cuFFT error: CUFFT_ALLOC_FAILED", True),
+        ("cuFFT error: CUFFT_INTERNAL_ERROR", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_counts_as_out_of_memory(message, expected):
+    assert is_out_of_memory(RuntimeError(message)) is expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.02, "20 ms"), (1.96, "2 s"), (1.2, "1.2 s"), (840, "14 min"), (50400, "14 h"), (432000, "5 days")],
+)
+def test_durations_are_in_the_unit_that_people_read(seconds, shown):
+    assert span(seconds) == shown
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0.1, 8), (20, 2), (90, 1)])
+def test_a_plan_measures_slow_steps_less_often(monkeypatch, capsys, seconds, calls):
+    clock, counted = [0.0], []
+
+    def work():
+        clock[0] += seconds
+        counted.append(seconds)
+
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: clock[0])
+    found = plan._measured("training step", work, torch.device("cpu"), Console())
+    assert found == pytest.approx(seconds)
+    assert len(counted) == calls == capsys.readouterr().out.count("training step")

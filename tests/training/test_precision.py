@@ -8,7 +8,7 @@ from lra.config import Config, compose
 from lra.models.build import make_model
 from lra.ops.precision import full_precision
 from lra.paths import CONFIG_DIR
-from lra.training.processes import precision, set_arithmetic
+from lra.training.processes import precision, set_precision
 from lra.training.run import run
 
 KERNELS = sorted(path.stem for path in (CONFIG_DIR / "kernel").glob("*.yaml"))
@@ -48,10 +48,9 @@ def test_tf32_is_off_in_runs_on_cpus(toy):
 )
 def test_tf32_is_a_choice_on_gpus(monkeypatch, tf32, products, said):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.backends.cuda, "preferred_linalg_library", lambda _: None)
     trainer = Config.parse(compose([f"trainer.tf32={tf32}"])).trainer
     try:
-        set_arithmetic(trainer)
+        set_precision(trainer)
         before = torch.get_float32_matmul_precision()
         assert torch.backends.cuda.matmul.fp32_precision == products
         with full_precision(torch.device("cpu")):

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of a piece of work on the CPU, fast and naive, in turns.
+"""Seconds and peak memory of a piece of work; on the CPU fast and naive, in turns.
 
 Each side has processes of its own: ours with the settings that training runs have (`lra`, `lra.cpu`), the naive
 twin's with PyTorch's. PyTorch does not count what it allocates on a CPU, and what a process held once stays in its
@@ -48,6 +48,28 @@ def costs(
     return {side: Cost(min(m.seconds for m in s), max(m.peak_bytes for m in s)) for side, s in found.items()}
 
 
+def gpu_cost(work: Work, repeats: int, device: torch.device) -> Cost:
+    """Least seconds of a piece of work, after one call to warm up, and the most bytes that PyTorch held for it."""
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    least = min(seconds(work, device) for _ in range(repeats))
+    return Cost(least, torch.cuda.max_memory_allocated(device))
+
+
+def seconds(work: Work, device: torch.device) -> float:
+    """Seconds of a piece of work, with the device at rest before and after."""
+    _wait(device)
+    start = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def high_water_mark() -> int:
     """Most bytes this process ever held, as Linux counts them (getrusage includes its parent's)."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -80,13 +102,7 @@ def _measure(sender: Any, threads: int, prepare: Prepare, side: str, arguments: 
     before = high_water_mark()
     work()
     peak = high_water_mark() - before
-    seconds: list[float] = []
-    while len(seconds) < repeats and sum(seconds) < ENOUGH:
-        seconds.append(_seconds(work))
-    sender.send(Cost(min(seconds), peak))
-
-
-def _seconds(work: Work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    measured: list[float] = []
+    while len(measured) < repeats and sum(measured) < ENOUGH:
+        measured.append(seconds(work, torch.device("cpu")))
+    sender.send(Cost(min(measured), peak))

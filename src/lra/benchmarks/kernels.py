@@ -1,16 +1,16 @@
-"""Time, memory and float32 error of every fast operation beside its naive twin, on the CPU."""
+"""Time, memory and float32 error of every fast operation beside its naive twin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from lra.benchmarks import straightforward
-from lra.benchmarks.cost import Work, costs
+from lra.benchmarks.cost import Work, costs, gpu_cost
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
@@ -18,6 +18,7 @@ from lra.ops import dplr
 from lra.ops.long_conv import long_conv
 from lra.ops.vandermonde import vandermonde, vandermonde_naive
 
+CPU = torch.device("cpu")
 MEMORY_LIMIT = 12 << 30  # bytes; a naive twin that would need more is not run
 
 
@@ -29,6 +30,9 @@ class Case:
     fast: Callable[..., Tensor]
     naive: Callable[..., Tensor]
     naive_bytes: int  # the least that the naive twin holds at its peak
+
+    def to(self, device: torch.device) -> Case:
+        return replace(self, inputs=tuple(x.to(device) for x in self.inputs))
 
 
 def s4d(length: int, features: int, state_size: int) -> Case:
@@ -70,20 +74,31 @@ def convolution(length: int, features: int, state_size: int) -> Case:
 CASES = (s4d, dss, s4, convolution)
 
 
-def compare(make: Callable[..., Case], length: int, features: int, state_size: int, repeats: int) -> dict:
+def compare(
+    make: Callable[..., Case],
+    length: int,
+    features: int,
+    state_size: int,
+    repeats: int,
+    device: torch.device = CPU,
+) -> dict:
     """Seconds, ratio, peak bytes and float32 error of both twins of one of `CASES`.
 
     A naive twin that does not fit into `MEMORY_LIMIT` has None for its figures.
     """
     fits = make(length, features, state_size).naive_bytes < MEMORY_LIMIT
     sides = ("fast", "naive") if fits else ("fast",)
-    cost = costs(_work, make, length, features, state_size, repeats=repeats, sides=sides)
+    sizes = make, length, features, state_size
+    if device.type == "cpu":
+        cost = costs(_work, *sizes, repeats=repeats, sides=sides)
+    else:
+        cost = {side: gpu_cost(_work(side, *sizes, device)[1], repeats, device) for side in sides}
     row = {"operation": make.__name__, "length": length, "features": features, "state_size": state_size}
     for side in ("fast", "naive"):
         row[f"{side}_seconds"] = cost[side].seconds if side in cost else None
         row[f"{side}_peak_bytes"] = cost[side].peak_bytes if side in cost else None
     row["ratio"] = cost["naive"].seconds / cost["fast"].seconds if fits else None
-    return row | _errors(make, length, state_size)
+    return row | _errors(make, length, state_size, device)
 
 
 def _forward_backward(inputs: tuple[Tensor, ...], function: Callable[..., Tensor]) -> None:
@@ -92,10 +107,10 @@ def _forward_backward(inputs: tuple[Tensor, ...], function: Callable[..., Tensor
     torch.autograd.grad(y, inputs, torch.ones_like(y))
 
 
-def _errors(make: Callable, length: int, state_size: int) -> dict[str, float]:
+def _errors(make: Callable, length: int, state_size: int, device: torch.device) -> dict[str, float]:
     """Relative L2 error of both twins in float32 against the naive twin in float64, on 8 features."""
     torch.manual_seed(0)
-    case = make(length, 8, state_size)
+    case = make(length, 8, state_size).to(device)
     exact = case.naive(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in case.inputs))
     return {
         f"{name}_float32_error": float((getattr(case, name)(*case.inputs) - exact).norm() / exact.norm())
@@ -103,13 +118,15 @@ def _errors(make: Callable, length: int, state_size: int) -> dict[str, float]:
     }
 
 
-def _work(side: str, make: Callable, length: int, features: int, state_size: int) -> tuple[Work, Work]:
+def _work(
+    side: str, make: Callable, length: int, features: int, state_size: int, device: torch.device = CPU
+) -> tuple[Work, Work]:
     """A tiny and the real forward + backward, for `costs`."""
 
     def work(case: Case) -> Work:
         return lambda: _forward_backward(case.inputs, getattr(case, side))
 
-    return work(make(64, 8, state_size)), work(make(length, features, state_size))
+    return work(make(64, 8, state_size).to(device)), work(make(length, features, state_size).to(device))
 
 
 def _diagonal(coefficient: Tensor, exponent: Tensor, length: int) -> Case:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.benchmarks.cost import Cost, Work, costs
+from lra.benchmarks.cost import Cost, Work, costs, gpu_cost, seconds
 from lra.benchmarks.straightforward import straightforward
 from lra.config import Config, compose
 from lra.data.spec import Batch, TaskSpec
@@ -137,11 +136,11 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     found = {}
     for name, (function, given, times) in parts.items():
         run = _part(function, given)
-        found[name] = times * min(_seconds(run, device) for _ in range(repeats + 1))
+        found[name] = times * min(seconds(run, device) for _ in range(repeats + 1))
     optimizer = make_optimizer(model, setting.config.optimizer)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    found["optimiser"] = min(_seconds(optimizer.step, device) for _ in range(repeats + 1))
+    found["optimiser"] = min(seconds(optimizer.step, device) for _ in range(repeats + 1))
     return found
 
 
@@ -153,27 +152,9 @@ def _part(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]
     return run
 
 
-def _seconds(function: Callable[[], Any], device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    function()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _gpu_cost(side: str, setting: Setting, repeats: int, device: torch.device) -> Cost:
-    """Least seconds of a step, after one to warm up, and the most bytes that PyTorch held on the device."""
-    step = step_function(setting, device)
-    torch.cuda.reset_peak_memory_stats(device)
     with _twin(side):
-        step()
-        seconds = min(_seconds(step, device) for _ in range(repeats))
-    return Cost(seconds, torch.cuda.max_memory_allocated(device))
+        return gpu_cost(step_function(setting, device), repeats, device)
 
 
 def _work(side: str, setting: Setting) -> tuple[Work, Work]:

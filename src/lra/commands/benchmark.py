@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.progress import track
 
+from lra.errors import UserError
 from lra.paths import workspace
 from lra.terminal import Console
 
@@ -40,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    if options.what == "data" and options.device != "cpu":
+        raise UserError("Batches are made on the CPU: `lra benchmark data` takes no other --device.")
     from lra import cpu
 
     cpu.tune()
@@ -62,7 +65,9 @@ def kernels(options: argparse.Namespace) -> list[dict[str, Any]]:
     from lra.benchmarks.kernels import CASES, compare
 
     cases = [(make, length) for make in CASES for length in options.lengths]
-    sizes = options.features, options.state_size, options.repeats
+    import torch
+
+    sizes = options.features, options.state_size, options.repeats, torch.device(options.device)
     return [compare(*case, *sizes) for case in track(cases, "kernels")]
 
 

@@ -21,6 +21,7 @@ from lra.training.optim import make_optimizer
 from lra.training.processes import training_device
 
 WARM_UP, MEASURED = 2, 6
+LIMIT = 50.0  # seconds for the steps, and for the evaluations: slow ones are measured less often
 
 
 def estimate(config: Config, assembled: Assembled, console: Console) -> None:
@@ -49,7 +50,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    step_s = _seconds(step, device)
+    step_s = _measured("training step", step, device, console)
     first = on_device(next(iter(loaders["val"])), device)
     model.eval()
 
@@ -58,8 +59,8 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         model(first.x, first.lengths)
 
     evaluations = plan.epochs * len(loaders["val"]) + len(loaders["test"])
-    evaluation_s = _seconds(evaluate, device) * evaluations / trainer.processes
-    hours = (plan.steps * step_s + evaluation_s) / 3600
+    evaluation_s = _measured("validation batch", evaluate, device, console)
+    total_s = plan.steps * step_s + evaluation_s * evaluations / trainer.processes
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
@@ -67,22 +68,32 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         grid.add_row("data", "not prepared yet: measured on made-up input of the greatest length")
     if parts > 1:
         grid.add_row("batch", f"{plan.batch_size} in {parts} parts on each device, to fit into memory")
-    grid.add_row("speed", f"{1 / step_s:.3g} steps/s, median of {MEASURED} on {capture.device_name(device)}")
+    grid.add_row("speed", f"{span(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}")
     grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
     grid.add_row(
-        "time", f"{hours:.3g} hours for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " ")
+        "time", f"{span(total_s)} for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " ")
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))
 
 
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Median seconds of a piece of work, after warm-up."""
-    times = []
-    for _ in range(WARM_UP + MEASURED):
+def _measured(what: str, work: Callable[[], None], device: torch.device, console: Console) -> float:
+    """Median seconds of a piece of work, after warm-up if there is time for it; each measurement is said."""
+    times: list[float] = []
+    while len(times) < WARM_UP + MEASURED and sum(times) + max(times, default=0) <= LIMIT:
         begin = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - begin)
-    return statistics.median(times[WARM_UP:])
+        warm = " (warm-up)" if len(times) <= WARM_UP else ""
+        console.print(f"{what} {len(times)}: {span(times[-1])}{warm}")
+    return statistics.median(times[WARM_UP:] or times[-1:])
+
+
+def span(seconds: float) -> str:
+    """A duration in the unit that people read: 20 ms, 2 s, 14 min, 14 h, 5 days."""
+    for unit, size, most in (("ms", 0.001, 1), ("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+        if seconds < most:
+            return f"{seconds / size:.2g} {unit}" if seconds / size < 10 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -40,12 +39,9 @@ def training_device(trainer: Trainer) -> torch.device:
     return torch.device("cuda", int(local) if trainer.devices > 1 else 0)  # one device each: it is the first
 
 
-def set_arithmetic(trainer: Trainer) -> None:
-    """Let float32 products on a GPU be TF32, or not, and solve linear systems there without waiting for it."""
+def set_precision(trainer: Trainer) -> None:
+    """Let float32 products on a GPU be TF32, or not."""
     torch.set_float32_matmul_precision("high" if _tf32(trainer) else "highest")
-    if torch.cuda.is_available():
-        warnings.filterwarnings("ignore", ".*preferred_linalg_library is an experimental feature")
-        torch.backends.cuda.preferred_linalg_library("cusolver")  # of MAGMA's ways each waits for the device
 
 
 def precision(trainer: Trainer) -> str:

@@ -25,7 +25,7 @@ from lra.records.schema import RunRecord
 from lra.records.sources import changed
 from lra.tables.closing import closing
 from lra.terminal import Console, complain
-from lra.training.processes import Stop, check_launch, is_main, process_group, requeue, set_arithmetic
+from lra.training.processes import Stop, check_launch, is_main, process_group, requeue, set_precision
 from lra.training.report import card, preparation
 
 
@@ -160,7 +160,7 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
 
 def _settle(config: Config) -> None:
     """The precision of products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
-    set_arithmetic(config.trainer)
+    set_precision(config.trainer)
     cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
