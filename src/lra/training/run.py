@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-
 from lra import cpu
 from lra.composition import settle
 from lra.config import Config
