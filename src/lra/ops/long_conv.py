@@ -45,7 +45,8 @@ def long_conv(
 def long_conv_naive(u: Tensor, kernel: Tensor, *, bidirectional: bool = False) -> Tensor:
     """The same map as a sum over all pairs of positions, O(L²); without skip and mask."""
     length = u.shape[-1]
-    lag = torch.arange(length).unsqueeze(1) - torch.arange(length)  # t − s
+    position = torch.arange(length, device=u.device)
+    lag = position.unsqueeze(1) - position  # t − s
     past, *future = kernel.chunk(2 if bidirectional else 1)
     matrix = _gather(past, lag)
     if bidirectional:

@@ -11,10 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_fused = {"usable": True}
+
+
+def refuse_fused() -> None:
+    """Use this module on CUDA, too, from here on."""
+    _fused["usable"] = False
+
 
 def backend(device: torch.device) -> ModuleType:
     """The module with these functions for a device: `lra.ops.fused` on CUDA, this one elsewhere."""
-    if device.type == "cuda":
+    if device.type == "cuda" and _fused["usable"]:
         from lra.ops import fused
 
         return fused

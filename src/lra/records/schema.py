@@ -148,6 +148,9 @@ class Compute(Model):
     accumulate: int = 1  # parts that a batch is cut into to fit into memory
     compiled: bool = False  # by torch.compile, which earlier versions offered
     restarts: int = 0
+    self_check: dict[
+        str, float
+    ] = {}  # on a GPU: each operation's error against its twin, before the first step
 
 
 class Code(Model):

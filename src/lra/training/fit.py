@@ -22,7 +22,8 @@ from lra.training.assemble import Assembled, loggers, make_trainer
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
 from lra.training.checkpoint import Keeper, newest
 from lra.training.memory import AutoBatch, is_out_of_memory
-from lra.training.processes import Stop, is_main
+from lra.training.processes import Stop, is_main, training_device
+from lra.training.selfcheck import self_check
 
 
 class Training:
@@ -73,6 +74,7 @@ class Training:
         """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""
         try:
             with _sentences(self.record, self.trainer, self.assembled.plan.batch_size):
+                self._check_device()
                 self._fit()
                 self._test()
         except Interrupted:
@@ -100,6 +102,11 @@ class Training:
                 value=best[f"val_{self.spec.metric}"], epoch=int(best["epoch"]), step=int(best["step"])
             )
         write(self.record, self.config.results_dir)
+
+    def _check_device(self) -> None:
+        device = training_device(self.config.trainer)
+        if device.type == "cuda":
+            self.record.compute.self_check = self_check(device, self.note)
 
     def _fit(self) -> None:
         resume = None if self.config.force else newest(self.keeper.folder, self.console.print)

@@ -1,0 +1,95 @@
+"""What is compared before the first step on a GPU: here on the CPU, with PyTorch's operations and with Triton's."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lra.errors import UserError
+from lra.ops import pointwise
+from lra.training import selfcheck
+from lra.training.selfcheck import TOLERANCE, self_check
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _fused_stays(monkeypatch):
+    monkeypatch.setattr(pointwise, "_fused", {"usable": True})
+
+
+def test_everything_agrees_here():
+    heard = []
+    errors = self_check(CPU, heard.append)
+    assert list(errors) == [
+        "layer norm", "gated mixing", "mixing", "convolution", "diagonal kernel", "low-rank kernel"
+    ]  # fmt: skip
+    assert max(errors.values()) < TOLERANCE / 3
+    assert heard == []
+    assert pointwise._fused["usable"]
+
+
+def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch):
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return 2 * grad
+
+    right, heard = selfcheck.mix, []
+    monkeypatch.setattr(
+        selfcheck, "mix", lambda y, *rest, **options: right(Doubled.apply(y), *rest, **options)
+    )
+    self_check(CPU, heard.append)
+    assert "gated mixing has an error of 1: PyTorch's own operations replace the Triton kernels" in heard[0]
+    assert not pointwise._fused["usable"]
+    assert pointwise.backend(torch.device("cuda")) is pointwise
+
+
+def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no C compiler")
+
+    heard = []
+    monkeypatch.setattr(selfcheck, "channel_norm", fails)
+    errors = self_check(CPU, heard.append)
+    assert "layer norm fails (RuntimeError: no C compiler)" in heard[0]
+    assert "layer norm" not in errors
+    assert not pointwise._fused["usable"]
+
+
+def test_a_wrong_convolution_ends_the_run(monkeypatch):
+    right = selfcheck.long_conv
+    monkeypatch.setattr(selfcheck, "long_conv", lambda *x, **options: 1.01 * right(*x, **options))
+    with pytest.raises(UserError, match=r"On cpu convolution has an error of 0.01.* trainer.accelerator=cpu"):
+        self_check(CPU, print)
+
+
+IN_THE_INTERPRETER = """
+import torch
+from lra.ops import channel_norm, fused, mixing
+from lra.training.selfcheck import TOLERANCE, self_check
+
+for module in (channel_norm, mixing):
+    module.backend = lambda device: fused
+    module.position_blocks = lambda x: [(...,)]
+for kernel in (fused._activate, fused._activate_backward, fused._gate, fused._gate_backward):
+    kernel._do_bench = lambda call, quantiles: [call() or 1.0 for _ in quantiles]  # a GPU has the clock
+heard = []
+assert max(self_check(torch.device("cpu"), heard.append).values()) < TOLERANCE and not heard, heard
+print("equal")
+"""
+
+
+@pytest.mark.slow
+def test_the_triton_kernels_agree_in_the_interpreter():
+    pytest.importorskip("triton", reason="Triton is made for Linux only")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", IN_THE_INTERPRETER]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.stdout == "equal\n", result.stderr
