@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from lra.errors import UserError
@@ -39,11 +39,12 @@ def replacing(target: Path, advice: str = ADVICE) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         os.replace(temporary, target)
-        sync(target.parent)  # makes the rename itself durable
+        sync_folder(target.parent)
     except OSError as error:
         raise UserError(f"{target} could not be written: {error.strerror or error}. {advice}") from error
     finally:
-        _unlink(temporary)
+        with suppress(OSError):  # in a folder that cannot be written; the error that matters is under way
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str, advice: str = ADVICE) -> None:
@@ -58,12 +59,18 @@ def write_bytes(target: Path, content: bytes | memoryview, advice: str = ADVICE)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or the entries of a folder are on the disk."""
+    """Wait until a file, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in the folder durable, where the file system can: some have no way, and it is done anyhow."""
+    with suppress(OSError):
+        sync(folder)
 
 
 @contextmanager
@@ -98,10 +105,3 @@ def is_litter(path: PurePath) -> bool:
 def listed(folder: Path, pattern: str) -> list[Path]:
     """The files and folders that match, sorted, without litter; `**/` in the pattern looks below as well."""
     return sorted(path for path in folder.glob(pattern) if not is_litter(path.relative_to(folder)))
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:  # a folder that cannot be written: the error that matters is under way
-        return

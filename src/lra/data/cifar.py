@@ -164,9 +164,9 @@ def _read_npz(path: Path) -> Images:
     with npz_arrays(path, ("x_train", "y_train", "x_test", "y_test")) as arrays:
         images = {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "test")}
     for split, (x, y) in images.items():
-        if x.shape[1:] != (32, 32, 3) or x.dtype != np.uint8 or len(x) != len(y):
+        if x.shape != (y.size, 32, 32, 3) or x.dtype != np.uint8:
             raise UserError(
-                f"{path}: x_{split} is {x.dtype} {x.shape} for {len(y)} labels; expected uint8 (N, 32, 32, 3)."
+                f"{path}: x_{split} is {x.dtype} {x.shape} for {y.size} labels; expected uint8 (N, 32, 32, 3)."
             )
     return {
         split: (x, labels(y, 10, lambda row, split=split: f"{path}: y_{split}, row {row}"))
@@ -222,4 +222,4 @@ def _mirror_sizes(path: Path) -> tuple[int, int]:
         splits = parquet_columns(path, ["split"])["split"]
         return splits.count("train"), splits.count("test")
     with npz_arrays(path, ("y_train", "y_test")) as arrays:
-        return len(arrays["y_train"]), len(arrays["y_test"])
+        return arrays["y_train"].size, arrays["y_test"].size

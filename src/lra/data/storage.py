@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lra.errors import Interrupted, UserError
-from lra.files import locked, sync, write_text
+from lra.files import locked, sync, sync_folder, write_text
 from lra.records.schema import Variant
 
 META, VERIFIED = "meta.json", "verified.json"
@@ -257,7 +257,7 @@ class Store:
         meta.sha256 = meta.digest()
         write_text(writer.folder / META, meta.model_dump_json(indent=2) + "\n")
         os.replace(writer.folder, self.folder)
-        sync(self.folder.parent)
+        sync_folder(self.folder.parent)
         Prepared(self.folder, meta).note()
 
 

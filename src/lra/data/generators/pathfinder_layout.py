@@ -182,10 +182,11 @@ def _metadata_rows(path: Path) -> list[list[str]]:
     try:
         content = path.read_bytes()
         if content.startswith(b"\x93NUMPY"):
-            rows = np.atleast_2d(np.load(path, allow_pickle=False).astype(str)).tolist()
+            table = np.atleast_2d(np.load(path, allow_pickle=False).astype(str))
+            rows = table.reshape(len(table), -1).tolist()
         else:
             rows = [line.split() for line in content.decode("ascii").splitlines()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"{path} is neither a text file nor a NumPy string array of metadata: {error}"
         ) from error
