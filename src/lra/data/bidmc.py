@@ -101,7 +101,8 @@ class BIDMC(PublishedTask):
     def _read_npz(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         if _npz_variant(path) == "standin":
             with npz_arrays(path, WAVEFORMS) as arrays:
-                return self._windows(arrays["signals"], [str(name) for name in arrays["names"].flat], arrays["fs"], path)
+                names = [str(name) for name in arrays["names"].flat]
+                return self._windows(arrays["signals"], names, arrays["fs"], path)
         with npz_arrays(path, ("x", "y")) as arrays:
             x, y = arrays["x"], arrays["y"]
         if y.ndim == 2 and y.shape[1] == 1:
