@@ -8,7 +8,7 @@ ifeq ($(shell command -v uv),)
 MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check $(PINNED)
 else
-MAKE_VENV = uv venv -q --allow-existing --python $(PYTHON) $(VENV)
+MAKE_VENV = uv venv -q --seed --python $(PYTHON) $(VENV)
 INSTALL = uv pip install --python $(BIN)/python $(PINNED)
 endif
 
@@ -34,8 +34,8 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { \
 	  echo "Python 3.11, 3.12, 3.13 or 3.14 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
 	  echo "Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@test -d $(VENV) || $(MAKE_VENV) || { \
-	  rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/python --version >/dev/null 2>&1 || { rm -rf $(VENV); $(MAKE_VENV); } || { \
+	  rm -rf $(VENV); echo "$(PYTHON) made no virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV); PyTorch is large, so the first time takes minutes."
 	$(if $(strip $(INDEX)),$(INSTALL) --no-deps --index-url $(strip $(INDEX)) torch torchvision torchaudio)
 	$(INSTALL) -e '.[dev]'
