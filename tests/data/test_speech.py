@@ -1,6 +1,8 @@
 """Speech Commands: the published normalisation step by step, official lists, MFCC, 8 kHz, broken audio."""
 
 import io
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -269,3 +271,15 @@ def test_published_facts() -> None:
     assert len(speech.WORDS35) == len(set(speech.WORDS35)) == 35
     assert set(speech.WORDS10) < set(speech.WORDS35)
     assert sum(speech.SPLITS10.values()) == 34_975
+
+
+def test_torchaudio_is_imported_beside_another_cuda() -> None:
+    """Its last release refuses a PyTorch built for another CUDA than its own."""
+    code = (
+        "import torch; torch.version.cuda = '99.0'\n"
+        "from lra.data.audio import torchaudio\n"
+        "torchaudio().transforms.MFCC, torchaudio().datasets.SPEECHCOMMANDS\n"
+        "assert torch.version.cuda == '99.0'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

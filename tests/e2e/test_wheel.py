@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lra.config import experiments
-from lra.paths import CHECKOUT, REPORTED_DIR, STUDIES_DIR
+from lra.paths import CHECKOUT, CONFIG_DIR, REPORTED_DIR, STUDIES_DIR
 from lra.records import store
 from lra.records.revision import package_sha256
 
@@ -50,8 +49,12 @@ def test_everything_travels(site):
     for there, here in (("experiments", STUDIES_DIR), ("reported", REPORTED_DIR)):
         names = {path.name for path in here.glob("*.yaml")}
         assert {path.name for path in (site / "lra" / there).iterdir()} == names
-    recipes = (site / "lra" / "configs" / "experiment").rglob("*.yaml")
-    assert len(list(recipes)) == len(experiments())
+    configs = {
+        path.relative_to(CONFIG_DIR) for path in CONFIG_DIR.rglob("*.yaml") if "local" not in path.parts
+    }
+    assert {
+        path.relative_to(site / "lra/configs") for path in (site / "lra/configs").rglob("*.yaml")
+    } == configs
 
 
 @pytest.mark.slow

@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 
-from lra import environment
+from lra import __version__, environment
 from lra.cli import explain_errors
 from lra.paths import CONFIG_DIR, config_dirs
 
@@ -21,7 +20,7 @@ def main(arguments: list[str]) -> None:
         print(usage("lra train" if sys.argv[1:2] == ["train"] else "python train.py"))
         return
     if "--version" in arguments:
-        print(f"lra {metadata.version('lra')}")
+        print(f"lra {__version__}")
         return
     import hydra
     from omegaconf import DictConfig, OmegaConf

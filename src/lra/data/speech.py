@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lra.data import standin
+from lra.data.audio import torchaudio
 from lra.data.datasets import FeatureSequences
 from lra.data.samples import sound, sound_length
 from lra.data.sources import Remote, not_found, parquet_columns
@@ -163,12 +164,13 @@ class SpeechCommands(PublishedTask):
     def _mfcc(self, waves: np.ndarray) -> np.ndarray:
         """(B, 16000) int16 -> (B, 161, 20) float32: the coefficients of the S4 code, not yet normalised."""
         import torch
-        from torchaudio.transforms import MFCC
 
         full_scale = FULL_SCALE**2 if self.scaling == "papers" else FULL_SCALE
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "At least one mel filterbank", UserWarning)  # as published
-            transform = MFCC(n_mfcc=20, log_mels=True, melkwargs={"n_fft": 200, "n_mels": 64})
+            transform = torchaudio().transforms.MFCC(
+                n_mfcc=20, log_mels=True, melkwargs={"n_fft": 200, "n_mels": 64}
+            )
         return transform(torch.from_numpy(waves).float() / full_scale).transpose(1, 2).numpy()
 
     def _clips(self, raw: Path) -> list[Clip]:
@@ -235,8 +237,6 @@ def _root(raw: Path) -> Path:
 
 def _list_official(root: Path, download: bool) -> list[Clip]:
     """Clips of the official folder, split by its lists, as torchaudio reads them; those that are there."""
-    from torchaudio.datasets import SPEECHCOMMANDS
-
     folder, archive = root / FOLDER, root / ARCHIVE
     if not folder.is_dir():
         download = True  # torchaudio fetches the archive, if need be, and unpacks it
@@ -245,7 +245,7 @@ def _list_official(root: Path, download: bool) -> list[Clip]:
     clips = []
     try:
         for split, name in SUBSETS.items():
-            part = SPEECHCOMMANDS(root, subset=name, download=download)
+            part = torchaudio().datasets.SPEECHCOMMANDS(root, subset=name, download=download)
             for i in range(len(part)):
                 relative, _, word, _, _ = part.get_metadata(i)
                 path = root / "SpeechCommands" / relative

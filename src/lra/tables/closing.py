@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from lra.errors import UserError
-from lra.paths import short
+from lra.paths import CHECKOUT, short
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import STUDIES_DIR, Planned, Study, load_studies
@@ -20,6 +20,10 @@ from lra.tables.render import terminal_grid
 from lra.tables.reported import REPORTED_DIR, Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
+
+TRAIN, TABLES = (
+    ("python train.py", "python scripts/make_tables.py") if CHECKOUT else ("lra train", "lra tables")
+)
 
 
 def closing(
@@ -123,12 +127,12 @@ def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[
 def _next(record: RunRecord, study: str | None) -> str:
     """What to do after this run."""
     changes = "".join(f" {k}={v}" for k, v in record.identity.changes.items())
-    command = f"python train.py experiment={record.identity.experiment}{changes}"
+    command = f"{TRAIN} experiment={record.identity.experiment}{changes}"
     if record.status != "complete":
         return "the same command resumes from the last checkpoint"
     if record.budget.kind != "paper":
         return f"{command} plan=true  (time and memory of the whole recipe)"
-    return f"python scripts/make_tables.py {study}" if study else f"{command} seed={record.identity.seed + 1}"
+    return f"{TABLES} {study}" if study else f"{command} seed={record.identity.seed + 1}"
 
 
 def _our_words(record: RunRecord) -> str:
