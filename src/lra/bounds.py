@@ -17,6 +17,8 @@ def seconds(given: Any) -> Any:
     """Seconds of a duration such as 9m, 2h or 1h30m; a number is minutes. Raises ValueError for other text."""
     if not isinstance(given, str):
         return 60 * given if type(given) in (int, float) else given
+    if given.isdecimal():
+        return 60 * int(given)
     parts = DURATION.fullmatch(given)
     if not given or parts is None:
         raise ValueError("a duration is 90s, 9m, 2h, 1h30m or 1d, or a number of minutes")

@@ -11,7 +11,6 @@ from lra.records import store
 from lra.terminal import Console
 from lra.training import plan
 from lra.training.memory import is_out_of_memory
-from lra.training.plan import span
 from lra.training.run import run
 
 
@@ -117,14 +116,6 @@ def test_plan_on_features_and_after_it_the_run(toy):
 )
 def test_what_counts_as_out_of_memory(message, expected):
     assert is_out_of_memory(RuntimeError(message)) is expected
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.02, "20 ms"), (1.96, "2 s"), (1.2, "1.2 s"), (840, "14 min"), (50400, "14 h"), (432000, "5 days")],
-)
-def test_durations_are_in_the_unit_that_people_read(seconds, shown):
-    assert span(seconds) == shown
 
 
 @pytest.mark.parametrize(("seconds", "calls"), [(0.1, 8), (20, 2), (90, 1)])

@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "write the weights of a finished run to a file",
     "figures": "draw the figures of the theory and of learned kernels",
     "benchmark": "measure speed and memory",
+    "gpu": "on a GPU: check it, measure it, plan and fill the cheapest cells",
 }
 
 

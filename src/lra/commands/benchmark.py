@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,32 +47,33 @@ def main(arguments: list[str]) -> int:
     from lra import cpu
 
     cpu.tune()
-    rows = {"kernels": kernels, "step": steps, "data": data}[options.what](options)
     from lra.benchmarks.table import breakdown, document
     from lra.files import write_text
     from lra.tables.render import terminal_document
 
     path = options.output / f"{options.what}-{options.device}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine(options.device), "rows": rows}
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    content: dict[str, Any] = {"machine": machine(options.device), "rows": []}
+    for row in {"kernels": kernels, "step": steps, "data": data}[options.what](options):
+        content["rows"].append(row)  # written one by one: a machine may be taken back
+        write_text(path, json.dumps(content, indent=1) + "\n")
     shown = [document(path.stem, content), *([breakdown(content)] if options.what == "step" else [])]
     Console().print(*map(terminal_document, shown), sep="\n")
     print(f"{path} written")
     return 0
 
 
-def kernels(options: argparse.Namespace) -> list[dict[str, Any]]:
+def kernels(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    import torch
+
     from lra.benchmarks.kernels import CASES, compare
 
     cases = [(make, length) for make in CASES for length in options.lengths]
-    import torch
-
     sizes = options.features, options.state_size, options.repeats, torch.device(options.device)
-    return [compare(*case, *sizes) for case in track(cases, "kernels")]
+    yield from (compare(*case, *sizes) for case in track(cases, "kernels"))
 
 
-def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
+def steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     import torch
 
     from lra.benchmarks.step import compare, floor_setting, recipe_setting
@@ -82,7 +84,7 @@ def steps(options: argparse.Namespace) -> list[dict[str, Any]]:
         settings += [
             recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
         ]
-    return [compare(setting, options.repeats, device) for setting in track(settings, "steps")]
+    yield from (compare(setting, options.repeats, device) for setting in track(settings, "steps"))
 
 
 def data(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -104,6 +104,6 @@ def _seeds(text: str | None) -> list[int] | None:
 
 def _limit(text: str | None) -> float | None:
     try:
-        return None if text is None else seconds(float(text) if text.isdigit() else text)
+        return None if text is None else seconds(text)
     except ValueError as error:
         raise UserError(f"time_limit={text}: {error}.") from None

@@ -14,7 +14,7 @@ from rich.text import Text
 from lra.config import Config
 from lra.data.spec import SPLITS
 from lra.records import capture
-from lra.terminal import Console
+from lra.terminal import Console, duration
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device, parts_that_fit
 from lra.training.optim import make_optimizer
@@ -68,10 +68,13 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         grid.add_row("data", "not prepared yet: measured on made-up input of the greatest length")
     if parts > 1:
         grid.add_row("batch", f"{plan.batch_size} in {parts} parts on each device, to fit into memory")
-    grid.add_row("speed", f"{span(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}")
+    grid.add_row(
+        "speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"
+    )
     grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
     grid.add_row(
-        "time", f"{span(total_s)} for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " ")
+        "time",
+        f"{duration(total_s)} for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " "),
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))
@@ -87,13 +90,5 @@ def _measured(what: str, work: Callable[[], None], device: torch.device, console
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - begin)
         warm = " (warm-up)" if len(times) <= WARM_UP else ""
-        console.print(f"{what} {len(times)}: {span(times[-1])}{warm}")
+        console.print(f"{what} {len(times)}: {duration(times[-1])}{warm}")
     return statistics.median(times[WARM_UP:] or times[-1:])
-
-
-def span(seconds: float) -> str:
-    """A duration in the unit that people read: 20 ms, 2 s, 14 min, 14 h, 5 days."""
-    for unit, size, most in (("ms", 0.001, 1), ("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
-        if seconds < most:
-            return f"{seconds / size:.2g} {unit}" if seconds / size < 10 else f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.0f} days"
