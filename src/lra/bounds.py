@@ -30,6 +30,7 @@ Layers = Annotated[int, Field(ge=1, le=1000)]
 Width = Annotated[int, Field(ge=1, le=2**16)]
 StateSize = Annotated[int, Field(ge=1, le=1024)]  # eigenvalues of an (N, N) matrix are computed
 StepSize = Annotated[float, Field(gt=0, le=1e6)]
+Momentum = Annotated[float, Field(gt=0, le=1)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 LearningRate = Annotated[float, Field(ge=0)]
 Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]

@@ -105,7 +105,20 @@ class InverseSqrt(Strict):
     warmup_steps: Steps = Field(gt=0)
 
 
-Scheduler = Cosine | Linear | Constant | Plateau | MultiStep | InverseSqrt
+class S5Cosine(Strict):
+    """The schedule of the S5 code, with what its authors did not intend and their results depend on.
+
+    Linear warm-up, then half a cosine to zero. The steps of the cosine are counted from the start of the warm-up, so
+    that it is over `warmup` early and the rest trains at a rate of zero; and each rate comes a step late, the first
+    step having the whole rate. `warmup` and `cosine` are epochs, in a plan steps.
+    """
+
+    name: Literal["s5"]
+    warmup: int = Field(ge=0)
+    cosine: int = Field(gt=0)
+
+
+Scheduler = Cosine | Linear | Constant | Plateau | MultiStep | InverseSqrt | S5Cosine
 
 
 class Trainer(Strict):

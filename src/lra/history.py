@@ -21,7 +21,7 @@ FIRST: dict[str, dict[str, dict[str, Any]]] = {
         "lra.kernels.dss.DSS": {"gradient": "exact"},
     },
     "scheduler": {"cosine": {"min_lr": 0.0}},
-    "model": {"lra.models.backbone.SSMBackbone": {"mlp": None}},
+    "model": {"lra.models.backbone.SSMBackbone": {"mlp": None, "norm_momentum": 0.1, "conventions": "s4"}},
 }
 
 

@@ -16,6 +16,7 @@ from lra.kernels.hippo import check_even, normal_plus_low_rank
 # frequencies as exp(N(0, 1)) and keeps −Im A above FLOOR.
 VERSIONS = ("v3", "v4")
 FLOOR = 1e-4  # smallest −Re A of a diagonal kernel, and in v4 −Im A, at construction
+TRUNCATED_STD = 0.87962566103423978  # standard deviation of a normal that is cut off at ±2
 
 HIPPO = ("legs", "fout")  # the measures whose normal part alone is a useful diagonal system
 
@@ -109,6 +110,12 @@ def output_vectors(*shape: int, C_init: str) -> Tensor:
     choose("C_init", C_init, ("code", "paper"))
     scale = math.sqrt(0.5) if C_init == "code" else 1.0
     return torch.complex(scale * torch.randn(shape), scale * torch.randn(shape))
+
+
+def lecun_normal(*shape: int, fan_in: int) -> Tensor:
+    """A float64 normal cut off at two standard deviations, of variance 1 / fan_in (flax's, which S5 and LRU use)."""
+    values = torch.nn.init.trunc_normal_(torch.empty(shape, dtype=torch.float64), a=-2.0, b=2.0)
+    return values / (TRUNCATED_STD * math.sqrt(fan_in))
 
 
 def log_step_sizes(features: int, dt_min: float, dt_max: float) -> Tensor:

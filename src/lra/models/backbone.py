@@ -7,17 +7,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lra.bounds import DropoutRate, Layers, Width
+from lra.bounds import DropoutRate, Layers, Momentum, Width
 from lra.errors import choose
 from lra.mixers.base import MixerFactory
 from lra.mixers.bidirectional import make_mixer
 from lra.mixers.pointwise import Pointwise
 from lra.models.block import NORMS, ResidualBlock
+from lra.models.conventions import Conventions
 from lra.models.mixing import Dropout, make_mixing
 
 
 class Backbone(nn.Module):
-    """`layers` residual blocks of H features; a last normalization follows if the blocks are pre-norm."""
+    """`layers` residual blocks of H features; a last normalization follows pre-norm ones, but not in S5's code."""
 
     def __init__(
         self,
@@ -34,12 +35,17 @@ class Backbone(nn.Module):
         mask_padding: bool,
         channels: Width = 1,
         mlp: Width | None = None,
+        norm_momentum: Momentum = 0.1,
+        conventions: Conventions = "s4",
     ) -> None:
         """`mask_padding` shows the mixers where padding is, as the cosine recipe does. `mlp` adds the second half of
-        a Transformer's layer after each block, an MLP of that width."""
+        a Transformer's layer after each block, an MLP of that width. `norm_momentum` is that of BatchNorm's running
+        statistics, `conventions` says by whose code the rest is made (`lra.models.conventions`)."""
         super().__init__()
         make_norm = NORMS[choose("norm", norm, NORMS)]
-        self.features, self.mask_padding = features, mask_padding
+        if norm == "batch":
+            make_norm = partial(make_norm, momentum=norm_momentum)
+        self.features, self.mask_padding, self.conventions = features, mask_padding, conventions
         kinds: list[tuple[MixerFactory, str]] = [
             (partial(make_mixer, mixer, channels=channels, bidirectional=bidirectional), mixing)
         ]
@@ -50,7 +56,7 @@ class Backbone(nn.Module):
             made = make(features=features)
             after = make_mixing(kind, made.outputs, features, Dropout(dropout, tied=tie_dropout))
             self.blocks.append(ResidualBlock(made, after, make_norm(features), prenorm=prenorm))
-        self.norm = make_norm(features) if prenorm else nn.Identity()
+        self.norm = make_norm(features) if prenorm and conventions == "s4" else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor, rate: float = 1.0) -> Tensor:
         """x (B, H, L) -> (B, H, L); mask (B, 1, L) is 1 on valid positions."""

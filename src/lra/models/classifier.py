@@ -5,25 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
+from lra.models.conventions import lecun_
 from lra.models.encoder import make_encoder
 from lra.models.head import make_head, pool
 
 
 class Classifier(nn.Module):
-    """Sequences to logits (or to one number, for a regression). All sizes of the task come from its spec."""
+    """Sequences to logits (or to one number, for a regression). All sizes of the task come from its spec.
+
+    A backbone says its `features` and, if they are not S4's, its `conventions` (`lra.models.conventions`).
+    """
 
     def __init__(self, spec: TaskSpec, backbone: nn.Module, pooling: str) -> None:
         super().__init__()
         self.spec, self.pooling = spec, pooling
-        self.encoder = make_encoder(spec, backbone.features)
+        conventions = getattr(backbone, "conventions", "s4")
+        self.encoder = make_encoder(spec, backbone.features, conventions)
         self.backbone = backbone
-        self.head = make_head(spec, backbone.features, pooling)
+        self.head = make_head(spec, backbone.features, pooling, conventions)
+        self.padded = conventions == "s5" and spec.kind == "tokens"
+        if conventions == "s5":
+            lecun_(self)
 
     def forward(self, x: Tensor, lengths: Tensor, rate: float = 1.0) -> Tensor:
         """x (B, L) tokens or (B, L, d) features, lengths (B,) -> (B, outputs). Pairs: see `Batch`."""
+        if self.padded:
+            x = F.pad(x, (0, self.spec.max_length - x.shape[1]))
         position = torch.arange(x.shape[1], device=x.device)
         mask = (position < lengths.unsqueeze(1)).unsqueeze(1)
         h = self.encoder(x)

@@ -1,4 +1,4 @@
-"""Encoders: tokens or features to (B, H, L). No positional encoding, as in S4, S4D and DSS."""
+"""Encoders: tokens or features to (B, H, L). No positional encoding, as in S4, S4D, DSS and S5."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
+from lra.models.conventions import Conventions, OneHotEncoder
 
 
 class TokenEncoder(nn.Embedding):
@@ -22,6 +23,8 @@ class FeatureEncoder(nn.Linear):
         return torch.matmul(self.weight, x.mT) + self.bias.unsqueeze(1)
 
 
-def make_encoder(spec: TaskSpec, features: int) -> nn.Module:
-    """The encoder of a task: an embedding for tokens, a linear map for features."""
-    return (TokenEncoder if spec.kind == "tokens" else FeatureEncoder)(spec.inputs, features)
+def make_encoder(spec: TaskSpec, features: int, conventions: Conventions) -> nn.Module:
+    """The encoder of a task: an embedding for tokens, a linear map for features or one-hot tokens."""
+    if spec.kind == "features":
+        return FeatureEncoder(spec.inputs, features)
+    return (OneHotEncoder if conventions == "s5" else TokenEncoder)(spec.inputs, features)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
 from lra.errors import choose
+from lra.models.conventions import Conventions
 
 
 def pool(x: Tensor, mask: Tensor, lengths: Tensor, how: str) -> Tensor:
@@ -27,15 +28,18 @@ class PairHead(nn.Sequential):
     The head of Nyströmformer's port of the arena, which all state space papers use (LRA's own differs).
     """
 
-    def __init__(self, features: int, outputs: int) -> None:
-        super().__init__(nn.Linear(4 * features, features), nn.GELU(), nn.Linear(features, outputs))
+    def __init__(self, features: int, outputs: int, approximate: str) -> None:
+        gelu = nn.GELU(approximate)
+        super().__init__(nn.Linear(4 * features, features), gelu, nn.Linear(features, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = x.chunk(2)
         return super().forward(torch.cat([a, b, a - b, a * b], dim=1))
 
 
-def make_head(spec: TaskSpec, features: int, pooling: str) -> nn.Module:
+def make_head(spec: TaskSpec, features: int, pooling: str, conventions: Conventions) -> nn.Module:
     """The head of a task. Raises UserError for an unknown pooling."""
     choose("pooling", pooling, ("mean", "last"))
-    return (PairHead if spec.paired else Head)(features, spec.outputs)
+    if spec.paired:
+        return PairHead(features, spec.outputs, "tanh" if conventions == "s5" else "none")
+    return Head(features, spec.outputs)

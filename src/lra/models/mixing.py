@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,6 +45,36 @@ class LinearMixing(nn.Module):
         return mix(y, self.linear.weight, self.linear.bias, **options)
 
 
+class S5Mixing(nn.Module):
+    """residual + dropout(gate) as in the code of S5, with h = dropout(gelu(y)) and GELU's approximation by tanh.
+
+    The gate is (V h + c) ∘ σ(W h + b) for `full_glu`, h ∘ σ(W h + b) for `half_glu1`, y ∘ σ(W h + b) for
+    `half_glu2`.
+    """
+
+    def __init__(self, inputs: int, features: int, dropout: Dropout, *, kind: str) -> None:
+        super().__init__()
+        if kind != "full_glu" and inputs != features:
+            raise UserError(
+                f"model.mixing={kind} gates the mixer's {inputs} outputs themselves, but the model has {features} "
+                "features. Use model.mixing=full_glu."
+            )
+        self.kind, self.features, self.dropout = kind, features, dropout
+        self.linear = nn.Linear(inputs, 2 * features if kind == "full_glu" else features)
+
+    def forward(self, y: Tensor, residual: Tensor | None = None) -> Tensor:
+        """As that of `LinearMixing`."""
+        h = _dropped(F.gelu(y, approximate="tanh"), self.dropout.factor(y, y.shape[1]))
+        mixed = torch.matmul(self.linear.weight, h) + self.linear.bias.unsqueeze(-1)
+        if self.kind == "full_glu":
+            out = F.glu(mixed, dim=1)
+        else:
+            out = (h if self.kind == "half_glu1" else y) * mixed.sigmoid()
+        if residual is None:
+            return out
+        return residual + _dropped(out, self.dropout.factor(out, self.features))
+
+
 class NoMixing(nn.Module):
     """residual + dropout(y), for mixers that mix channels themselves, such as attention."""
 
@@ -60,14 +91,18 @@ class NoMixing(nn.Module):
         """As that of `LinearMixing`."""
         if residual is None:
             return y
-        factor = self.dropout.factor(y, y.shape[1])
-        return residual + (y if factor is None else y * factor)
+        return residual + _dropped(y, self.dropout.factor(y, y.shape[1]))
+
+
+def _dropped(x: Tensor, factor: Tensor | None) -> Tensor:
+    return x if factor is None else x * factor
 
 
 MIXINGS: dict[str, Callable[..., nn.Module]] = {
     "glu": partial(LinearMixing, gated=True),
     "linear": partial(LinearMixing, gated=False),
     "none": NoMixing,
+    **{kind: partial(S5Mixing, kind=kind) for kind in ("full_glu", "half_glu1", "half_glu2")},
 }
 
 

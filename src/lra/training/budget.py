@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lra.config import Config, MultiStep, Plateau, Scheduler
+from lra.config import Config, MultiStep, Plateau, S5Cosine, Scheduler
 from lra.data.spec import TaskSpec
 
 
@@ -53,8 +53,8 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
         model[key] = lower(key, model[key], getattr(cut, key))
 
     steps = train // batch
-    if isinstance(config.scheduler, MultiStep):
-        stretch = epochs / config.trainer.epochs  # its milestones are epochs
+    if isinstance(config.scheduler, (MultiStep, S5Cosine)):
+        stretch = epochs / config.trainer.epochs  # they count in epochs
     else:
         recipe_steps = (spec.splits["train"] // config.trainer.batch_size) * config.trainer.epochs
         stretch = min(1.0, epochs * steps / recipe_steps) if reasons else 1.0
@@ -82,5 +82,8 @@ def _planned(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Sche
     if isinstance(scheduler, MultiStep):
         steps = [max(1, round(m * stretch * steps_per_epoch)) for m in scheduler.milestones]
         return scheduler.model_copy(update={"milestones": steps})
+    if isinstance(scheduler, S5Cosine):
+        warmup, cosine = (round(e * stretch * steps_per_epoch) for e in (scheduler.warmup, scheduler.cosine))
+        return scheduler.model_copy(update={"warmup": warmup, "cosine": max(1, cosine)})
     lengths = scheduler.model_dump(include={"warmup_steps", "total_steps"})
     return scheduler.model_copy(update={k: max(1, round(v * stretch)) for k, v in lengths.items()})

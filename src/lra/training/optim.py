@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from lra.config import Constant, Cosine, Linear, MultiStep, Optimizer, Plateau, Scheduler
+from lra.config import Constant, Cosine, Linear, MultiStep, Optimizer, Plateau, S5Cosine, Scheduler
 from lra.errors import UserError
 from lra.kernels.base import Rule
 
@@ -119,6 +119,16 @@ def constant_factor(step: int, warmup: int) -> float:
     return min(1.0, step / max(1, warmup))
 
 
+def s5_cosine_factor(step: int, warmup: int, cosine: int) -> float:
+    """The S5 code's: as a cosine after a warm-up, but a step late, and with the warm-up's steps counted twice. It
+    ends at 0 and stays there."""
+    if step == 0:
+        return 1.0
+    if step <= warmup:
+        return step / warmup
+    return cosine_factor(min(step - 1, cosine), 0, cosine)
+
+
 def inverse_sqrt_factor(step: int, warmup: int) -> float:
     """min(1, step / warmup) / √max(step, warmup), as in the code of Long Range Arena."""
     return min(1.0, step / warmup) / math.sqrt(max(step, warmup))
@@ -131,6 +141,8 @@ def make_scheduler(
     if isinstance(scheduler, Plateau):
         mode = "max" if higher_is_better else "min"
         return ReduceLROnPlateau(optimizer, mode, factor=scheduler.factor, patience=scheduler.patience)
+    if isinstance(scheduler, S5Cosine):
+        return LambdaLR(optimizer, lambda step: s5_cosine_factor(step, scheduler.warmup, scheduler.cosine))
     if isinstance(scheduler, MultiStep):
         factor, milestones = scheduler.factor, sorted(scheduler.milestones)
         return LambdaLR(optimizer, lambda step: factor ** bisect_right(milestones, step))

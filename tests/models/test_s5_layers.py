@@ -1,0 +1,111 @@
+"""Layers and classifiers of S5 and LRU against the published code (float64): values, gradients, running statistics."""
+
+from functools import partial
+
+import pytest
+import torch
+import vectors
+from s5_golden import arrays, fill
+
+from lra.data.spec import TaskSpec
+from lra.mixers.lru import LRU
+from lra.mixers.s5 import S5
+from lra.models.backbone import Backbone
+from lra.models.block import NORMS, ResidualBlock
+from lra.models.classifier import Classifier
+from lra.models.mixing import Dropout, make_mixing
+
+LAYERS = vectors.load("s5_layers")
+CLASSIFIERS = vectors.load("s5_classifiers")
+LRU_LAYER = vectors.load("lru").case("layer/")
+GATED = [
+    name for name in LAYERS.cases() if LAYERS[f"{name}/cfg.activation"] != "gelu"
+]  # no run goes without a gate
+
+
+def block_of(mixer, case: vectors.Golden, mixing: str, momentum: float) -> ResidualBlock:
+    batch = f"batch_stats_before.{'norm' if 'param.norm.bias' in case else 'normalization'}.mean" in case
+    norm = NORMS["batch"](6, momentum=momentum) if batch else NORMS["layer"](6, eps=1e-6)  # eps: flax's
+    gate = make_mixing(mixing, 6, 6, Dropout(0.0, tied=True))
+    block = ResidualBlock(mixer, gate, norm, prenorm=bool(case["cfg.prenorm"])).double()
+    fill(block, case)
+    return block.train(bool(case["cfg.training"]))
+
+
+def check(block: ResidualBlock, case: vectors.Golden) -> None:
+    x = case["x"].mT.contiguous().requires_grad_()
+    y = block(x)
+    torch.testing.assert_close(y.mT, case["y"], rtol=1e-10, atol=1e-11)
+    (case["w"] * y.mT).sum().backward()
+    torch.testing.assert_close(x.grad.mT, case["grad.x"], rtol=1e-9, atol=1e-10)
+    for name, (ours, theirs) in arrays(block, case, "grad.").items():
+        torch.testing.assert_close(ours.grad, theirs, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+    for key in [key for key in case if key.startswith("batch_stats_after.")]:
+        ours = block.norm.running_mean if key.endswith("mean") else block.norm.running_var
+        if (
+            key.endswith("var") and block.training
+        ):  # flax keeps the biased variance of a batch, PyTorch the unbiased
+            n = x.numel() / x.shape[1]
+            ours = ours - block.norm.momentum * _batch_variance(block, x) / (n - 1)
+        torch.testing.assert_close(ours, case[key], rtol=1e-10, atol=1e-12)
+
+
+def _batch_variance(block: ResidualBlock, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        normed = x if block.prenorm else x + block.mixing(block.mixer(x))
+        return normed.var((0, 2), unbiased=False)
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_layer_is_the_published_one(name):
+    case = LAYERS.case(f"{name}/")
+    states, two = int(case["cfg.P"]), bool(case["cfg.bidirectional"])
+    mixer = S5(6, two, state_size=states, blocks=int(case["cfg.J"]))
+    check(block_of(mixer, case, case["cfg.activation"], momentum=0.05), case)
+
+
+def test_layer_of_lru_is_the_published_one():
+    mixer = LRU(6, state_size=len(LRU_LAYER["param.seq.nu_log"]))
+    check(block_of(mixer, LRU_LAYER, "full_glu", momentum=0.01), LRU_LAYER)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS.cases())
+def test_classifier_is_the_published_one(name):
+    case = CLASSIFIERS.case(f"{name}/")
+    model, inputs = classifier_of(case)
+    lengths = case.get("lengths", torch.full((len(inputs),), inputs.shape[1]))
+    logits = model(inputs, lengths, float(case["cfg.step_rescale"]))
+    loss = torch.nn.functional.cross_entropy(logits, case["labels"])
+    torch.testing.assert_close(logits.log_softmax(-1), case["log_probs"], rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(loss, case["loss"], rtol=1e-10, atol=0)
+    loss.backward()
+    for key, (ours, theirs) in arrays(model, case, "grad.").items():
+        torch.testing.assert_close(ours.grad, theirs, rtol=1e-8, atol=1e-11, msg=lambda m, k=key: f"{k}: {m}")
+
+
+def classifier_of(case: vectors.Golden) -> tuple[Classifier, torch.Tensor]:
+    inputs = case["tokens"] if "tokens" in case else case["x"]
+    paired, kind = "param.decoder.layer1.bias" in case, "tokens" if "tokens" in case else "features"
+    outputs, splits = case["log_probs"].shape[1], dict.fromkeys(("train", "val", "test"), 1)
+    spec = TaskSpec("toy", kind, int(case["cfg.d_in"]), inputs.shape[1], outputs, splits, paired=paired)
+    mixer = partial(S5, state_size=int(case["cfg.P"]), blocks=int(case["cfg.J"]))
+    backbone = Backbone(
+        mixer,
+        layers=int(case["cfg.n_layers"]),
+        features=6,
+        norm="batch" if case["cfg.batchnorm"] else "layer",
+        prenorm=bool(case["cfg.prenorm"]),
+        dropout=0.0,
+        tie_dropout=True,
+        mixing=case["cfg.activation"],
+        bidirectional=bool(case["cfg.bidirectional"]),
+        mask_padding=False,
+        norm_momentum=0.05,
+        conventions="s5",
+    )
+    for block in backbone.blocks:
+        if not case["cfg.batchnorm"]:
+            block.norm.eps = 1e-6  # flax's
+    model = Classifier(spec, backbone, "mean" if case["cfg.mode"] == "pool" else "last").double()
+    fill(model, case)
+    return model.train(bool(case["cfg.training"])), inputs
