@@ -21,11 +21,11 @@ FRAME = {
     "kernel": ("state_size", "dt_min", "dt_max"),
     "mixer": (),
     "model": (
-        *("layers", "features", "channels", "norm", "prenorm", "dropout", "tie_dropout"),
-        *("mixing", "bidirectional", "mask_padding", "pooling"),
+        *("layers", "features", "channels", "norm", "norm_momentum", "prenorm", "dropout", "tie_dropout"),
+        *("mixing", "bidirectional", "mask_padding", "conventions", "pooling"),
     ),
 }
-FAMILY = ("mixing", "bidirectional", "mask_padding")  # what configs/recipe says to models that have it
+FAMILY = ("mixing", "bidirectional", "mask_padding", "conventions")  # what configs/recipe says to models that have it
 
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
