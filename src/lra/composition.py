@@ -25,7 +25,12 @@ FRAME = {
         *("mixing", "bidirectional", "mask_padding", "conventions", "pooling"),
     ),
 }
-FAMILY = ("mixing", "bidirectional", "mask_padding", "conventions")  # what configs/recipe says to models that have it
+FAMILY = (
+    "mixing",
+    "bidirectional",
+    "mask_padding",
+    "conventions",
+)  # what configs/recipe says to models that have it
 
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from functools import cache
 import pytest
 import vectors
 
-from lra.config import Config, compose, experiments
+from lra.composition import compose, experiments
+from lra.config import Config
 from lra.models.build import make_model
 from lra.training.assemble import make_task
 from lra.training.budget import make_plan
