@@ -114,8 +114,8 @@ class S5Cosine(Strict):
     """
 
     name: Literal["s5"]
-    warmup: int = Field(ge=0)
-    cosine: int = Field(gt=0)
+    warmup: Steps
+    cosine: Steps = Field(gt=0)
 
 
 Scheduler = Cosine | Linear | Constant | Plateau | MultiStep | InverseSqrt | S5Cosine
