@@ -13,6 +13,18 @@ from toy import SMALL, folders
 from lra.config import compose
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    for part in ("kernels", "mixers"):
+        parser.addoption(
+            f"--{part}",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FOLDER",
+            help=f"test its {part} as well",
+        )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # the suite runs in as many processes as there are cores

@@ -58,7 +58,7 @@ def settle(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[
             for text, key in zip(overrides, typed, strict=True)
             if key not in chosen and not key.startswith(own)
         ]
-        recipe, choices = _hydra("train", rest, with_choices=True)
+        recipe, choices = _hydra(rest, with_choices=True)
         for part, name in chosen.items():
             if name != choices[part]:
                 tree[part], note = _swapped(part, name, recipe[part], tree[part], typed)
@@ -71,7 +71,7 @@ def _swapped(
     part: str, name: str, recipe: Mapping[str, Any], composed: Mapping[str, Any], typed: Sequence[str]
 ) -> tuple[dict[str, Any], str]:
     """The part `name` with its own options, the recipe's where `FRAME` says so, and those that were typed."""
-    node = plain([], f"{part}/{name}")[part]
+    node = plain([f"{part}={name}"])[part]
     kept = {key: recipe[key] for key in FRAME[part] if key in recipe and key in node}
     node |= kept
     for key in typed:
@@ -115,25 +115,21 @@ def _refuse(part: str, typed: Sequence[str], why: str) -> None:
         )
 
 
-def plain(overrides: Sequence[str], name: str = "train") -> dict[str, Any]:
-    """Hydra's composition of a configuration file, as it is."""
-    return _hydra(name, overrides)[0]
+def plain(overrides: Sequence[str]) -> dict[str, Any]:
+    """Hydra's composition, as it is."""
+    return _hydra(overrides)[0]
 
 
-def _hydra(
-    name: str, overrides: Sequence[str], with_choices: bool = False
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """A composed file, and the names chosen for its groups if asked for. Inside a run, with the run's search path."""
+def _hydra(overrides: Sequence[str], with_choices: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
+    """Hydra's composition, and the names chosen for groups if asked for. Inside a run, with the run's search path."""
     path = f"hydra.searchpath=[{','.join(_searchpath())}]"
     given = any(text.startswith("hydra.searchpath=") for text in overrides)
-    composed = _composed(name, (*overrides, *([] if given else [path])), with_choices)
+    composed = _composed((*overrides, *([] if given else [path])), with_choices)
     return copy.deepcopy(composed)
 
 
 @cache
-def _composed(
-    name: str, overrides: tuple[str, ...], with_choices: bool
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _composed(overrides: tuple[str, ...], with_choices: bool) -> tuple[dict[str, Any], dict[str, str]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -143,7 +139,7 @@ def _composed(
     outer, running.hydra = running.hydra, None
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            found = hydra_compose(name, list(overrides), return_hydra_config=with_choices)
+            found = hydra_compose("train", list(overrides), return_hydra_config=with_choices)
     finally:
         running.hydra = outer
     choices: dict[str, str] = {}

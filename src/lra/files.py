@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
@@ -105,3 +105,12 @@ def is_litter(path: PurePath) -> bool:
 def listed(folder: Path, pattern: str) -> list[Path]:
     """The files and folders that match, sorted, without litter; `**/` in the pattern looks below as well."""
     return sorted(path for path in folder.glob(pattern) if not is_litter(path.relative_to(folder)))
+
+
+def by_name(folders: Iterable[Path]) -> dict[str, Path]:
+    """The YAML files of folders by their stems, sorted. Raises UserError where two have the same."""
+    found: dict[str, Path] = {}
+    for path in (path for folder in folders for path in listed(folder, "*.yaml")):
+        if found.setdefault(path.stem, path) != path:
+            raise UserError(f"{path} and {found[path.stem]} have the same name. Rename one of them.")
+    return dict(sorted(found.items()))

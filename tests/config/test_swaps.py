@@ -49,8 +49,8 @@ def test_every_part_in_every_recipe(recipe, part):
     except UserError as error:
         message = str(error)
     else:
-        group, _, name = part.partition("=")
-        own = plain([], f"{group}/{name}")[group]
+        group = part.partition("=")[0]
+        own = plain([part])[group]
         assert getattr(config, group)["_target_"] == own["_target_"]
         return
     assert "or take a recipe" in message
@@ -61,7 +61,7 @@ def test_every_part_in_every_recipe(recipe, part):
 
 def test_the_frame_is_the_recipes_and_the_rest_the_parts_own():
     overrides = ["experiment=lra/pathx-s4d", "kernel=dss", "kernel.lr.W=0.5"]
-    recipe, own = compose(overrides[:1]), plain([], "kernel/dss")["kernel"]
+    recipe, own = compose(overrides[:1]), plain(["kernel=dss"])["kernel"]
     tree, notes = settle(plain(overrides), overrides)
     frame = {key: recipe["kernel"][key] for key in ("state_size", "dt_min", "dt_max")}
     assert tree["kernel"] == own | frame | {"lr": own["lr"] | {"W": 0.5}}

@@ -36,14 +36,21 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def follow(guide: str, folder: Path, extra: dict[str, list[str]]) -> list[str]:
-    """Write the guide's files, run its commands; `extra` arguments go to commands that begin with its keys."""
+def write(guide: str, folder: Path) -> tuple[int, str]:
+    """Write the files of a guide; how many they are, and its commands."""
     text = (CHECKOUT / "docs" / guide).read_text(encoding="utf-8")
     files = re.findall(r"^`([^`\n]+\.(?:py|yaml))`(?:(?!```).)*```\w+\n(.*?)```", text, re.M | re.S)
     for name, content in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
+    return len(files), re.search(r"```bash\n(.*?)```", text, re.S).group(1)
+
+
+def follow(guide: str, folder: Path, extra: dict[str, list[str]]) -> list[str]:
+    """Write the guide's files, run its commands; `extra` arguments go to commands that begin with its keys."""
+    count, commands = write(guide, folder)
     said = []
-    for command in re.search(r"```bash\n(.*?)```", text, re.S).group(1).splitlines():
+    for command in commands.splitlines():
         words = shlex.split(command)
         words += next((more for start, more in extra.items() if command.startswith(start)), [])
         done = subprocess.run(
@@ -57,7 +64,7 @@ def follow(guide: str, folder: Path, extra: dict[str, list[str]]) -> list[str]:
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         said.append(done.stdout)
-    assert len(files) == 2
+    assert count == 2
     return said
 
 
@@ -79,3 +86,43 @@ def test_adding_a_table(copy):
     assert "87.90" in table or "87.9" in table
     assert (copy / "results/tables/example.tex").exists()
     assert "inv:image" in status
+
+
+def test_adding_a_model(copy, listops, tmp_path_factory):
+    """From a folder outside the project, by a shell, to one's own row beside the paper's in LaTeX."""
+    mine, programs = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("bin")
+    for name, start in (("lra", "-m lra"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {start} "$@"\n')
+        (programs / name).chmod(0o755)
+    (copy / "configs/local").mkdir()
+    (copy / "configs/local/default.yaml").write_text(
+        f"# @package _global_\ndata_dir: {listops}\ntrainer: {{accelerator: cpu}}\n"
+    )
+    count, commands = write("adding-a-model.md", mine)
+    assert count == 4
+    done = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=mine,
+        env=os.environ
+        | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": str(copy / "src"),
+            "LRA": str(copy),
+            "COLUMNS": "200",
+        },
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    assert re.search(r"\d\d passed", done.stdout)
+    assert "gru:listops" in done.stdout
+    table = done.stdout[done.stdout.index(r"\begin{table") :]
+    own, paper = (
+        next(line for line in table.splitlines() if name in line) for name in ("GRU (ours)", "S4D-LegS")
+    )
+    assert "60.47" in paper
+    assert re.search(r"\d\d?\.\d", own + table[table.index(own) + len(own) :].split("S4D-LegS")[0])
+    (record,) = (copy / "results/runs/my/listops-gru").glob("*.json")
+    assert "gru.GRU" in record.read_text()

@@ -1,4 +1,4 @@
-"""Every mixer with a file in configs/mixer keeps the protocol. A new mixer is picked up by its file."""
+"""Every mixer with a file in configs/mixer, or in a folder given with --mixers, keeps the protocol."""
 
 import inspect
 from functools import partial
@@ -20,7 +20,14 @@ H, L = 16, 37
 FROM_THE_MODEL = ("self", "features", "kernel", "channels", "bidirectional")
 
 
-@pytest.fixture(params=sorted(MIXERS.glob("*.yaml")), ids=lambda file: file.stem)
+def pytest_generate_tests(metafunc):
+    if "config" in metafunc.fixturenames:
+        folders = [MIXERS, *metafunc.config.getoption("mixers")]
+        files = [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
+        metafunc.parametrize("config", files, ids=[file.stem for file in files], indirect=True)
+
+
+@pytest.fixture
 def config(request):
     return OmegaConf.to_container(OmegaConf.load(request.param))
 

@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from lra.errors import UserError
+from lra.paths import REPORTED_DIR
 from lra.studies.schema import load_studies
-from lra.tables.reported import REPORTED_DIR, ReportedFile, Value, load_reported, reported_cell
+from lra.tables.reported import ReportedFile, Value, load_reported, reported_cell
 
 FILES = sorted(f.stem for f in REPORTED_DIR.glob("*.yaml"))
 SIX = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")

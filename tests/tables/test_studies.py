@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from lra.composition import compose, experiments, flat
 from lra.errors import UserError
-from lra.studies.schema import STUDIES_DIR, Study, load_studies, load_study, study_names
+from lra.paths import STUDIES_DIR
+from lra.studies.schema import Study, load_studies, load_study, study_names
 
 PAPER_TABLES = {
     "s4d-lra",

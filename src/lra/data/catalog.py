@@ -7,26 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lra.composition import plain
 from lra.data.storage import META, Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
-from lra.files import listed
+from lra.files import by_name
 from lra.nodes import check_nodes, factory
-from lra.paths import CONFIG_DIR
+from lra.paths import config_dirs
 
 
 def task_names() -> list[str]:
     """The tasks of `configs/task/`."""
-    return [path.stem for path in listed(CONFIG_DIR / "task", "*.yaml")]
+    return list(by_name(folder / "task" for folder in config_dirs()))
 
 
 def make_task(name: str, **options: Any) -> PublishedTask:
     """A task with the options of its YAML file and those given. Raises UserError for unknown names."""
-    from omegaconf import OmegaConf
-
     choose("The task", name, task_names())
-    node = OmegaConf.to_container(OmegaConf.load(CONFIG_DIR / "task" / f"{name}.yaml"))
-    node |= options
+    node = plain([f"task={name}"])["task"] | options
     check_nodes({"task": node})
     return factory(node)()
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra.errors import UserError, choose
-from lra.files import listed
-from lra.paths import STUDIES_DIR
+from lra.files import by_name
+from lra.paths import studies_dirs
 from lra.records.schema import Variant
 from lra.records.store import describe
 
@@ -175,16 +175,22 @@ class Study(Model):
                     )
 
 
-def study_names(studies_dir: Path = STUDIES_DIR) -> list[str]:
-    return [file.stem for file in listed(studies_dir, "*.yaml")]
+def study_names(studies_dir: Path | None = None) -> list[str]:
+    """Names of the studies in a folder, or in all that belong to us or to others (`lra.paths.extensions`)."""
+    return list(_files(studies_dir))
 
 
-def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:
+def _files(studies_dir: Path | None) -> dict[str, Path]:
+    return by_name(studies_dirs() if studies_dir is None else [studies_dir])
+
+
+def load_study(name: str, studies_dir: Path | None = None) -> Study:
     """Read `experiments/<name>.yaml`; raise UserError for an unknown name or a file that is not a study."""
     # Hydra's own reading of scalars, so that `changes` compare equal to a run's.
     from omegaconf import OmegaConf
 
-    file = studies_dir / f"{choose('The study', name, study_names(studies_dir))}.yaml"
+    files = _files(studies_dir)
+    file = files[choose("The study", name, files)]
     try:
         content = OmegaConf.to_container(OmegaConf.load(file))
         return Study.model_validate({**content, "name": name})
@@ -194,7 +200,7 @@ def load_study(name: str, studies_dir: Path = STUDIES_DIR) -> Study:
         raise UserError(f"{file}: not a valid study: {error}") from error
 
 
-def load_studies(studies_dir: Path = STUDIES_DIR) -> tuple[list[Study], list[str]]:
+def load_studies(studies_dir: Path | None = None) -> tuple[list[Study], list[str]]:
     """All good studies, and a sentence for each file left out."""
     studies, problems = [], []
     for name in study_names(studies_dir):

@@ -13,11 +13,11 @@ from lra.errors import UserError
 from lra.paths import CHECKOUT, short
 from lra.records import store
 from lra.records.schema import RunRecord
-from lra.studies.schema import STUDIES_DIR, Planned, Study, load_studies
+from lra.studies.schema import Planned, Study, load_studies
 from lra.tables import text
 from lra.tables.layout import family_grid
 from lra.tables.render import terminal_grid
-from lra.tables.reported import REPORTED_DIR, Reported, reported_cell
+from lra.tables.reported import Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
 
@@ -27,7 +27,10 @@ TRAIN, TABLES = (
 
 
 def closing(
-    record: RunRecord, results_dir: Path, studies_dir: Path = STUDIES_DIR, reported_dir: Path = REPORTED_DIR
+    record: RunRecord,
+    results_dir: Path,
+    studies_dir: Path | None = None,
+    reported_dir: Path | None = None,
 ) -> RenderableType:
     """What a run ends with: its model family on its task, then its own result card.
 
@@ -55,7 +58,7 @@ def closing(
 
 
 def find(
-    record: RunRecord, studies: list[Study], reported_dir: Path, problems: list[str]
+    record: RunRecord, studies: list[Study], reported_dir: Path | None, problems: list[str]
 ) -> tuple[Study, Planned] | None:
     """The cell a record belongs to; of several studies, the largest that has a paper's number for it.
 

@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra.errors import UserError, choose
-from lra.files import listed
-from lra.paths import REPORTED_DIR
+from lra.files import by_name
+from lra.paths import reported_dirs
 from lra.records.store import describe
 from lra.studies.schema import Average, Planned, Study
 
@@ -142,11 +142,17 @@ class _Strings(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
+def load_reported(name: str, reported_dir: Path | None = None) -> ReportedFile:
+    """Read `<name>.yaml` of a folder, or of all that belong to us or to others (`lra.paths.extensions`).
+
+    Raises UserError for an unknown name or an invalid file.
+    """
+    files = by_name(reported_dirs() if reported_dir is None else [reported_dir])
+    return _read(files[choose("The reported file", name, files)])
+
+
 @cache
-def load_reported(name: str, reported_dir: Path = REPORTED_DIR) -> ReportedFile:
-    """Read `<reported_dir>/<name>.yaml`; raise UserError for an unknown name or an invalid file."""
-    names = [file.stem for file in listed(reported_dir, "*.yaml")]
-    file = reported_dir / f"{choose('The reported file', name, names)}.yaml"
+def _read(file: Path) -> ReportedFile:
     try:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))
     except ValidationError as error:
@@ -155,7 +161,7 @@ def load_reported(name: str, reported_dir: Path = REPORTED_DIR) -> ReportedFile:
         raise UserError(f"{file}: cannot be read: {error}") from error
 
 
-def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_DIR) -> Reported | None:
+def reported_cell(study: Study, planned: Planned, reported_dir: Path | None = None) -> Reported | None:
     """The paper's number for a cell, or None where the paper gives none."""
     found = _row(study, planned.row, reported_dir)
     if found is None:
@@ -167,9 +173,7 @@ def reported_cell(study: Study, planned: Planned, reported_dir: Path = REPORTED_
     return value and Reported(value, _merge(file, table, row, value), row.parameters)
 
 
-def reported_average(
-    study: Study, row, average: Average, reported_dir: Path = REPORTED_DIR
-) -> Decimal | None:
+def reported_average(study: Study, row, average: Average, reported_dir: Path | None = None) -> Decimal | None:
     """The average the paper prints under the same policy, or None."""
     found = _row(study, row, reported_dir)
     return found and found[2].averages.get(average.key)

@@ -18,7 +18,7 @@ from lra.errors import UserError, choose
 from lra.records.schema import RunRecord, Variant
 from lra.studies.schema import PAPER_DATA, Average, Column, Planned, Row, Study
 from lra.tables.drift import drift
-from lra.tables.reported import REPORTED_DIR, Reported, reported_average, reported_cell
+from lra.tables.reported import Reported, reported_average, reported_cell
 from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
 
 CellStatus = Literal["complete", "chance", "partial", "failed", "not run", "reported only"]
@@ -156,7 +156,7 @@ def belongs(record: RunRecord, planned: Planned) -> bool:
     return record.identity.experiment == planned.experiment and record.identity.changes == planned.changes
 
 
-def build(study: Study, records: Iterable[RunRecord], reported_dir: Path = REPORTED_DIR) -> Table:
+def build(study: Study, records: Iterable[RunRecord], reported_dir: Path | None = None) -> Table:
     """Sort records into the study's cells. Records of other studies are passed over."""
     records = list(records)
     cells, notes = {}, []
@@ -206,7 +206,7 @@ def place(cell: Cell, record: RunRecord) -> None:
         cell.partial.append(record)
 
 
-def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir: Path) -> AverageCell:
+def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir: Path | None) -> AverageCell:
     chosen = [cells[row.key, key] for key in policy.columns]
     mean, n = None, None
     if all(c.averageable for c in chosen):
