@@ -6,7 +6,6 @@ Files of your own, official folders, parquet or npz: lra data image --root FILE_
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ from pathlib import Path
 from lra.data.catalog import make_task, ready, task_names
 from lra.data.spec import SPLITS
 from lra.data.task import Progress
-from lra.errors import UserError, key_value
+from lra.errors import Interrupted, UserError, key_value
 from lra.paths import workspace
 
 
 def main(arguments: list[str]) -> int:
-    from lra.terminal import Console
+    from lra.terminal import Console, complain
+    from lra.training.processes import Stop
 
     options = parser().parse_args(arguments)
     console = Console()
@@ -28,10 +28,14 @@ def main(arguments: list[str]) -> int:
     failed = False
     for name in names:
         try:
-            prepare(name, options, console)
+            with Stop().caught():
+                prepare(name, options, console)
         except UserError as error:
             failed = True
-            print(f"{name}: error: {error}", file=sys.stderr)
+            complain(f"{name}: error: {error}")
+        except Interrupted as interrupted:
+            complain(f"{name}: interrupted; the same command resumes from what is there.")
+            return interrupted.exit_status
     console.print(summary(options.data_dir, names))
     return 2 if failed else 0
 

@@ -21,7 +21,9 @@ from lra.errors import UserError
 from lra.paths import workspace
 from lra.records.revision import package_sha256, revision
 from lra.records.schema import Code
+from lra.records.secrets import MASK, is_secret, masked, masked_command
 from lra.records.sources import sources
+from lra.terminal import visible
 
 PACKAGES = (
     "torch",
@@ -43,14 +45,19 @@ def now() -> str:
 def anonymous(value: Any) -> Any:
     """The value without host and user names: of paths, the project's folder becomes `.` and the home folder `~`.
 
-    Strings inside lists and mappings are treated likewise.
+    Secrets are masked, control characters are written as escapes. Strings inside lists and mappings are treated
+    likewise.
     """
     if isinstance(value, dict):
-        return {key: anonymous(item) for key, item in value.items()}
+        return {
+            visible(key): MASK if is_secret(key) and item is not None else anonymous(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [anonymous(item) for item in value]
     if not isinstance(value, str):
         return value
+    value = visible(masked(value))
     for folder, shown in ((workspace(), "."), (Path.home(), "~")):
         value = re.sub(rf"{re.escape(str(folder))}(?![\w.-])", shown, value)
     for name, shown in ((_user(), "<user>"), (platform.node(), "<host>")):
@@ -92,7 +99,7 @@ def capture_code(run_dir: Path, command: list[str], config: Mapping[str, Any]) -
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: metadata.version(name) for name in PACKAGES},
-        command=anonymous(" ".join(_as_typed(command))),
+        command=anonymous(masked_command(_as_typed(command))),
     )
 
 
