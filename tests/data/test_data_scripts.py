@@ -107,10 +107,12 @@ def test_verification_draws_samples_and_finds_damage(tmp_path: Path, capsys: pyt
     path = folders["image"] / "test_x.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     (folders["listops"] / META).write_text("{}")
+    (folders["retrieval"] / META).unlink()
     assert verify([*names, "--data-dir", str(tmp_path)]) == 1
     output = capsys.readouterr().out
     assert "wrong" in output
-    assert "damaged" in output
+    for name in ("listops", "retrieval"):
+        assert f"damaged {folders[name].name[:8]}" in output
 
 
 def test_overlapping_splits_are_found(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lra.composition import plain
-from lra.data.storage import META, Meta, Prepared
+from lra.data.storage import Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
 from lra.files import by_name
@@ -51,11 +51,11 @@ class Ready:
 
 
 def ready(data_dir: Path, task: PublishedTask) -> list[Ready]:
-    """The prepared sets of a task, whatever their options and variant."""
+    """The prepared sets of a task, whatever their options and variant, and damaged ones."""
     sets = []
-    for path in sorted((Path(data_dir) / task.stored_as).glob(f"[!.]*/{META}")):
+    for folder in listed(Path(data_dir) / task.stored_as, "*/"):
         try:
-            sets.append(Ready(path.parent, Meta.read(path.parent)))
+            sets.append(Ready(folder, Meta.read(folder)))
         except UserError as error:
-            sets.append(Ready(path.parent, None, str(error)))
+            sets.append(Ready(folder, None, str(error)))
     return sets

@@ -105,7 +105,7 @@ class Prepared:
                 )
 
     def check(self) -> None:
-        """`verify`, unless the files are those verified before, by size, modification time and inode."""
+        """`verify`, unless the files are those verified before, by size, times and inode."""
         stamps = self._stamps()
         note = self.folder / VERIFIED
         if _verified.get(self.folder) == stamps or _read_json(note) == stamps:
@@ -120,7 +120,7 @@ class Prepared:
             write_text(self.folder / VERIFIED, json.dumps(_verified[self.folder], indent=1) + "\n")
 
     def _stamps(self) -> dict[str, list[int | str]]:
-        """Hash, size, time and inode of each array. Raises UserError if one is missing or of the wrong size."""
+        """Hash, size, times and inode of each array. Raises UserError if one is missing or of the wrong size."""
         stamps: dict[str, list[int | str]] = {}
         for name, info in self.meta.arrays.items():
             path = self.folder / f"{name}.npy"
@@ -130,7 +130,7 @@ class Prepared:
                     f"Prepared data is damaged: {path} is missing or of the wrong size. Delete the folder and "
                     "prepare again."
                 )
-            stamps[name] = [info.sha256, stat.st_size, stat.st_mtime_ns, stat.st_ino]
+            stamps[name] = [info.sha256, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         return stamps
 
 
