@@ -8,6 +8,7 @@ import vectors
 from s5_golden import arrays, fill
 
 from lra.data.spec import TaskSpec
+from lra.errors import UserError
 from lra.mixers.lru import LRU
 from lra.mixers.s5 import S5
 from lra.models.backbone import Backbone
@@ -109,3 +110,29 @@ def classifier_of(case: vectors.Golden) -> tuple[Classifier, torch.Tensor]:
     model = Classifier(spec, backbone, "mean" if case["cfg.mode"] == "pool" else "last").double()
     fill(model, case)
     return model.train(bool(case["cfg.training"])), inputs
+
+
+def test_batches_are_padded_to_the_tasks_length():
+    """Running statistics count padding, so they may not depend on the longest sequence of a batch."""
+    case = CLASSIFIERS.case("2_padded_train/")
+    lengths = case["lengths"].clamp(max=30)
+    tokens = case["tokens"] * (torch.arange(case["tokens"].shape[1]) < lengths.unsqueeze(1))
+    (short, _), (whole, _) = classifier_of(case), classifier_of(case)
+    torch.testing.assert_close(short(tokens[:, :30], lengths), whole(tokens, lengths))
+    for ours, other in zip(short.buffers(), whole.buffers(), strict=True):
+        torch.testing.assert_close(ours, other)
+
+
+@pytest.mark.parametrize("mixing", ["full_glu", "half_glu1", "half_glu2"])
+def test_dropout_is_shared_by_all_positions(mixing):
+    torch.manual_seed(0)
+    gate, y = make_mixing(mixing, 6, 6, Dropout(0.5, tied=True)), torch.ones(50, 6, 3)
+    out = gate(y, residual=torch.zeros(50, 6, 3))
+    torch.testing.assert_close(out[..., 0], out[..., 1])
+    assert 0.3 < (out == 0).float().mean() < 0.9
+    assert torch.equal(gate.eval()(y, residual=y), y + gate(y))
+
+
+def test_half_a_gate_needs_as_many_outputs_as_features():
+    with pytest.raises(UserError, match=r"Use model\.mixing=full_glu"):
+        make_mixing("half_glu1", 12, 6, Dropout(0.0, tied=True))

@@ -24,7 +24,7 @@ def test_everything_agrees_here():
     heard = []
     errors = self_check(CPU, heard.append)
     assert list(errors) == [
-        "layer norm", "gated mixing", "mixing", "convolution", "diagonal kernel", "low-rank kernel"
+        "layer norm", "gated mixing", "mixing", "convolution", "diagonal kernel", "recurrence", "low-rank kernel"
     ]  # fmt: skip
     assert max(errors.values()) < TOLERANCE / 3
     assert heard == []

@@ -16,6 +16,7 @@ from lra.ops.dplr import dplr_kernel, dplr_kernel_naive
 from lra.ops.long_conv import long_conv, long_conv_naive
 from lra.ops.mixing import mix, mix_naive
 from lra.ops.precision import full_precision
+from lra.ops.recurrence import recurrence, recurrence_naive
 from lra.ops.vandermonde import vandermonde, vandermonde_naive
 
 TOLERANCE = 1e-4  # of the greatest value; float32 is some 100 times better
@@ -78,6 +79,10 @@ def _checks() -> Iterator[Check]:
     weight = random(2, features, 8, dtype=torch.complex64)
     fast, twin = (partial(_to_length, function, LENGTH) for function in (vandermonde, vandermonde_naive))
     yield Check("diagonal kernel", False, fast, twin, [weight, modes])
+    states = torch.complex(-random(features).abs() / 10, random(features))
+    yield Check(
+        "recurrence", False, recurrence, recurrence_naive, [random(2, features, batch, LENGTH), states]
+    )
     low_rank, given = (
         random(1, features, 8, dtype=torch.complex64),
         random(features, 8, dtype=torch.complex64),
