@@ -17,11 +17,23 @@ _COLUMNS = {
     | _MEMORY
     | {"error": "fast_float32_error", "naive error": "naive_float32_error"},
     "step": {"model": "setting", "L": "length", "B": "batch"} | _TWINS | _MEMORY,
+    "bytes": {
+        "recipe": "setting",
+        "L": "length",
+        "B": "batch",
+        "signals a layer": "signals_a_layer",
+        "GB": "bytes",
+        "launches": "launches",
+        "memory, ms": "memory_seconds",
+        "products, ms": "float32_seconds",
+        "TF32 products, ms": "tf32_seconds",
+    },
 }
 _TITLES = {
     "kernels": "Forward and backward, float32",
     "step": "A training step: forward, backward, optimiser",
     "data": "Batches from prepared data, one thread",
+    "bytes": "A training step on a GPU: forward and backward, counted; the times are lower bounds",
 }
 
 
@@ -31,10 +43,12 @@ def document(name: str, content: dict[str, Any]) -> Document:
     columns = _COLUMNS.get(what) or {key: key for row in rows for key in row}
     lines = [[Entry(_shown(title, row.get(key))) for title, key in columns.items()] for row in rows]
     machine = content["machine"]
-    header = [("Machine", f"{machine['device']}, {machine['cpu']}, {machine['threads']} threads")]
-    header.append(
-        ("Measured", f"{machine['date'][:10]}, torch {machine['torch']}, code {machine['git_rev'][:10]}")
-    )
+    when = f"{machine['date'][:10]}, torch {machine['torch']}, code {machine['git_rev'][:10]}"
+    if what == "bytes":
+        header = [("Card", f"{machine['device']}, by its data sheet"), ("Counted", when)]
+    else:
+        header = [("Machine", f"{machine['device']}, {machine['cpu']}, {machine['threads']} threads")]
+        header.append(("Measured", when))
     return Document(_TITLES[what], header, [Grid(list(columns), lines)], [])
 
 
@@ -55,6 +69,8 @@ def _shown(title: str, value: Any) -> str:
         return "–"
     if title.endswith("ms"):
         return _ms(value)
+    if title == "GB":
+        return f"{value / 1e9:.0f}"
     if title.endswith("MiB"):
         return f"{value / 2**20:,.0f}".replace(",", " ")
     if title.endswith("error"):

@@ -3,6 +3,7 @@
     lra benchmark kernels              # Vandermonde, matrix powers, long convolution
     lra benchmark step                 # whole training steps: the CPU floor's shapes and the recipes'
     lra benchmark data                 # batches a second of what is prepared
+    lra benchmark bytes --card h100    # what a step moves, multiplies and launches on a GPU, counted without one
 
 Ratios hold between figures of one run on one machine, which should be quiet. Naive twins have PyTorch's own settings.
 """
@@ -23,14 +24,25 @@ from lra.terminal import Console
 
 CPU_TOKENS = 16384  # positions in a batch of a recipe's step on a CPU
 RECIPES = [f"lra/{task}-s4d" for task in ("listops", "text", "retrieval", "image", "pathfinder", "pathx")]
+OTHERS = (
+    "lra/listops-s4",
+    "lra/image-s4",
+    "lra/text-s4-original",
+    "lra/listops-dss",
+    "lra/text-dss",
+    "sc/sc35-s4d",
+)
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="lra benchmark", description="Measure speed and memory against the naive twins."
     )
-    p.add_argument("what", choices=["kernels", "step", "data"])
+    p.add_argument("what", choices=["kernels", "step", "data", "bytes"])
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    p.add_argument(
+        "--card", choices=["a100", "h100", "rtx4090"], default="a100", help="bytes: for the least times"
+    )
     p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
     p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
     p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
@@ -51,10 +63,12 @@ def main(arguments: list[str]) -> int:
     from lra.files import write_text
     from lra.tables.render import terminal_document
 
-    path = options.output / f"{options.what}-{options.device}.json"
+    where = options.card if options.what == "bytes" else options.device
+    path = options.output / f"{options.what}-{where}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content: dict[str, Any] = {"machine": machine(options.device), "rows": []}
-    for row in {"kernels": kernels, "step": steps, "data": data}[options.what](options):
+    content: dict[str, Any] = {"machine": machine(where), "rows": []}
+    measured = {"kernels": kernels, "step": steps, "data": data, "bytes": traffic}[options.what]
+    for row in measured(options):
         content["rows"].append(row)  # written one by one: a machine may be taken back
         write_text(path, json.dumps(content, indent=1) + "\n")
     shown = [document(path.stem, content), *([breakdown(content)] if options.what == "step" else [])]
@@ -87,6 +101,14 @@ def steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield from (compare(setting, options.repeats, device) for setting in track(settings, "steps"))
 
 
+def traffic(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    from lra.benchmarks.step import recipe_setting
+    from lra.benchmarks.traffic import CARDS, row
+
+    for name in track([*RECIPES, *OTHERS], "bytes"):
+        yield row(recipe_setting(name, None), CARDS[options.card])
+
+
 def data(options: argparse.Namespace) -> list[dict[str, Any]]:
     from lra.benchmarks.data import run
 
@@ -94,7 +116,7 @@ def data(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """What the figures were measured on, or counted for: `cpu`, `cuda` or the key of a card."""
     import platform
 
     import torch
@@ -104,7 +126,7 @@ def machine(device: str) -> dict[str, Any]:
     from lra.records.revision import revision
 
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": _device_name(device),
         "cpu": cpu.model_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -112,3 +134,15 @@ def machine(device: str) -> dict[str, Any]:
         "git_rev": revision().git_rev or f"lra {__version__}",
         "date": capture.now(),
     }
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    if device == "cpu":
+        return "cpu"
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    from lra.benchmarks.traffic import CARDS
+
+    return CARDS[device].title
