@@ -26,6 +26,7 @@ WIDE = 10.0  # times of such a spread are drawn on a logarithmic axis
 _SETTINGS = {
     "svg.hashsalt": "lra",  # the same figure gives the same bytes
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names are text, with $ in them too
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Planned, Row
 from lra.tables import text
 from lra.tables.layout import Document, Entry, Grid, seeds
-from lra.tables.render import CSV_MEASURED, csv_alike, csv_cell
+from lra.tables.render import CSV_MEASURED, CsvWriter, csv_alike, csv_cell
 from lra.tables.select import Cell, newest, place
 
 
@@ -90,12 +89,8 @@ def document(found: Groups) -> Document:
 def csv_text(found: Groups) -> str:
     """The numbers unrounded, in columns of their own: one row for each line of the document."""
     out = io.StringIO()
-    writer = csv.DictWriter(
-        out,
-        ["experiment", *found.keys, "also_changed", *CSV_MEASURED],
-        lineterminator="\n",
-        extrasaction="ignore",
-    )
+    fields = ["experiment", *found.keys, "also_changed", *CSV_MEASURED]
+    writer = CsvWriter(out, fields, extrasaction="ignore")
     writer.writeheader()
     for g in found.groups:
         start = {"experiment": g.experiment, **g.values, "also_changed": g.also}

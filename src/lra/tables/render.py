@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
@@ -13,6 +16,7 @@ from rich.text import Text
 from lra.tables.layout import Document, Entry, Grid, document
 from lra.tables.select import Alike, Cell, Table
 from lra.tables.statistics import Summary, scale, summarize
+from lra.terminal import visible
 
 _RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
 _LATEX = str.maketrans(
@@ -21,9 +25,14 @@ _LATEX = str.maketrans(
         "}": r"\}", "^": r"\^{}", "~": r"\~{}", "|": "$|$", "<": "$<$", ">": "$>$", "±": r"$\pm$", "−": "$-$",
         "×": r"$\times$", "✗": r"$\times$", "▽": r"$\triangledown$", "◇": r"$\diamond$", "·": r"$\cdot$",
         "…": r"\ldots{}", "—": "---", "–": "--", "†": r"$\dagger$", "≤": r"$\leq$", "²": "$^2$",
+        "[": "{[}", "]": "{]}", "*": "{*}", "`": r"\textasciigrave{}",  # \\[ and \\* would be commands
         "∈": r"$\in$", "→": r"$\to$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$",
     }
 )  # fmt: skip
+# What Markdown would act on: signs of HTML, code, links, tables and formulas; * and _ at the edge of a word.
+_MARKDOWN = re.compile(r"[\\`\[\]<>|$]|&(?=[#\w]+;)|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|\*(?=\S)")
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 CSV_MEASURED = [
     "kind", "status", "n", "mean", "std", "median", "test_standard_error", "chance", "n_failed", "n_partial", "data",
     "budget", "fraction", "why_excluded", "seeds", "run_ids",
@@ -39,19 +48,29 @@ def markdown(table: Table, heading: bool = True) -> str:
 
 
 def markdown_document(doc: Document, heading: bool = True) -> str:
-    parts = [f"# {doc.title}\n"] if heading else []
-    parts.append("".join(f"- **{label}:** {words}\n" for label, words in doc.header))
+    parts = [f"# {_plain(doc.title)}\n"] if heading else []
+    parts.append("".join(f"- **{label}:** {_plain(words)}\n" for label, words in doc.header))
     for grid in doc.grids:
-        title = f"**{grid.title}**\n\n" if grid.title else ""
-        rows = [grid.columns, ["---"] * len(grid.columns)]
+        title = f"**{_plain(grid.title)}**\n\n" if grid.title else ""
+        rows = [[_plain(title) for title in grid.columns], ["---"] * len(grid.columns)]
         rows += [[_mark(e) for e in line] for line in grid.lines]
         parts.append(title + "".join(f"| {' | '.join(row)} |\n" for row in rows))
-    parts.append("".join(f"- {line}\n" for line in doc.footer))
+    parts.append("".join(f"- {_plain(line)}\n" for line in doc.footer))
     return "\n".join(p for p in parts if p)
 
 
+def _plain(text: str) -> str:
+    """Text as Markdown shows it: nothing in it is HTML, a link, emphasis, code, a formula or the end of a line."""
+    return _MARKDOWN.sub(r"\\\g<0>", _line(text))
+
+
+def _line(text: str) -> str:
+    """One line without control characters."""
+    return visible(" ".join(text.splitlines()))
+
+
 def _mark(entry: Entry) -> str:
-    text = entry.text.replace("|", "\\|")
+    text = _plain(entry.text)
     wrap = {"bold": "**", "italic": "*"}.get(entry.style, "") if text else ""
     return f"{wrap}{text}{wrap}"
 
@@ -98,7 +117,27 @@ def _latex_entry(entry: Entry) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.translate(_LATEX)
+    return _line(text).translate(_LATEX)
+
+
+class CsvWriter(csv.DictWriter):
+    """Rows of values by field, with text that a spreadsheet would take for a formula quoted, as it advises."""
+
+    def __init__(self, out: io.StringIO, fields: Sequence[str], **options: Any) -> None:
+        super().__init__(out, fields, lineterminator="\n", **options)
+
+    def writerow(self, row: Mapping[str, Any]) -> None:
+        super().writerow({field: _safe(value) for field, value in row.items()})
+
+    def writerows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def _safe(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else visible(value)
 
 
 def terminal(table: Table) -> RenderableType:
@@ -129,7 +168,7 @@ def terminal_grid(grid: Grid) -> RenderableType:
 def csv_text(table: Table) -> str:
     """All numbers unrounded: a row for each cell, each average, and excluded runs that are equal but for the seed."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
+    writer = CsvWriter(out, CSV_FIELDS)
     writer.writeheader()
     for cell in table.cells.values():
         writer.writerow(_csv_cell(table, cell))
