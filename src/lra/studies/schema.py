@@ -12,13 +12,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lra.errors import UserError, choose
 from lra.files import by_name
 from lra.paths import studies_dirs
 from lra.records.schema import Variant
 from lra.records.store import describe
+from lra.terminal import visible
 
 MOST_ROWS = 1000
 PAPER_DATA: tuple[Variant, ...] = ("official", "regenerated")
@@ -29,6 +30,11 @@ Metric = Literal["accuracy", "rmse"]
 
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _shown(cls, value: Any) -> Any:
+        return visible(value) if isinstance(value, str) else value
 
 
 class Column(Model):

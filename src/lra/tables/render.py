@@ -29,8 +29,8 @@ _LATEX = str.maketrans(
         "∈": r"$\in$", "→": r"$\to$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "Λ": r"$\Lambda$",
     }
 )  # fmt: skip
-# What Markdown would act on: signs of HTML, code, links, tables and formulas; * and _ at the edge of a word.
-_MARKDOWN = re.compile(r"[\\`\[\]<>|$]|&(?=[#\w]+;)|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|\*(?=\S)")
+# What Markdown would act on: signs of HTML, code, links and formulas; * and _ at the edge of a word.
+_MARKDOWN = re.compile(r"[\\`\[\]<>$]|&(?=[#\w]+;)|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|\*(?=\S)")
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?")
 CSV_MEASURED = [
@@ -52,7 +52,7 @@ def markdown_document(doc: Document, heading: bool = True) -> str:
     parts.append("".join(f"- **{label}:** {_plain(words)}\n" for label, words in doc.header))
     for grid in doc.grids:
         title = f"**{_plain(grid.title)}**\n\n" if grid.title else ""
-        rows = [[_plain(title) for title in grid.columns], ["---"] * len(grid.columns)]
+        rows = [[_mark(Entry(title)) for title in grid.columns], ["---"] * len(grid.columns)]
         rows += [[_mark(e) for e in line] for line in grid.lines]
         parts.append(title + "".join(f"| {' | '.join(row)} |\n" for row in rows))
     parts.append("".join(f"- {_plain(line)}\n" for line in doc.footer))
@@ -70,7 +70,7 @@ def _line(text: str) -> str:
 
 
 def _mark(entry: Entry) -> str:
-    text = _plain(entry.text)
+    text = _plain(entry.text).replace("|", "\\|")
     wrap = {"bold": "**", "italic": "*"}.get(entry.style, "") if text else ""
     return f"{wrap}{text}{wrap}"
 
