@@ -11,7 +11,7 @@ from lra.composition import plain
 from lra.data.storage import Meta, Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError, choose
-from lra.files import by_name
+from lra.files import by_name, listed
 from lra.nodes import check_nodes, factory
 from lra.paths import config_dirs
 
