@@ -126,3 +126,37 @@ def test_adding_a_model(copy, listops, tmp_path_factory):
     assert re.search(r"\d\d?\.\d", own + table[table.index(own) + len(own) :].split("S4D-LegS")[0])
     (record,) = (copy / "results/runs/my/listops-gru").glob("*.json")
     assert "gru.GRU" in record.read_text()
+
+
+def carry_out(guide: str, folder: Path) -> list[str]:
+    """Run every command of a guide's bash blocks; those that need files or a network are in sh blocks."""
+    text = (CHECKOUT / "docs" / guide).read_text(encoding="utf-8")
+    said = []
+    for command in "".join(re.findall(r"```bash\n(.*?)```", text, re.S)).splitlines():
+        words = shlex.split(command, comments=True)[1:]
+        environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+        options = {"cwd": folder, "env": environment, "capture_output": True, "text": True, "timeout": 250}
+        done = subprocess.run([sys.executable, *words], **options, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        said.append(done.stdout)
+    return said
+
+
+@pytest.mark.slow
+def test_data_by_hand(copy):
+    listed, prepared, verified = carry_out("data-by-hand.md", copy)
+    assert "retrieval" in listed
+    assert "listops" in prepared
+    assert "listops" in verified
+
+
+def test_local_settings(copy):
+    text = (CHECKOUT / "docs/faq.md").read_text(encoding="utf-8")
+    local = copy / "configs/local/default.yaml"
+    local.parent.mkdir(exist_ok=True)
+    local.write_text(re.search(r"```yaml\n(.*?)```", text, re.S)[1], encoding="utf-8")
+    command = [sys.executable, "train.py", "experiment=lra/listops-s4d", "--cfg", "job"]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    said = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=True)
+    assert "data_dir: /scratch/lra/data" in said.stdout
+    assert "accelerator: gpu" in said.stdout

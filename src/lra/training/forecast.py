@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from lra.config import Config
@@ -16,12 +18,18 @@ EVALUATION = 1 / 3
 HEAVY = 3600.0  # seconds; less is not worth a word
 
 
-def forecast(config: Config, spec: TaskSpec) -> str | None:
-    """A sentence for a run of state space layers that would take more than an hour on this CPU, else None."""
+class Needs(NamedTuple):
+    """Of a whole run: numbers (batch × length × features × layers) trained, evaluation counted by its share, those
+    of one step, and bytes of its data."""
+
+    numbers: float
+    step_numbers: float
+    data_bytes: float
+
+
+def needs(config: Config, spec: TaskSpec) -> Needs:
+    """What a run of state space layers takes, at the task's greatest length."""
     model, cut = config.model, config.budget
-    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    if on_gpu or not config.kernel:
-        return None
     epochs = min(config.trainer.epochs, cut.epochs or config.trainer.epochs)
     batch = min(config.trainer.batch_size, cut.batch_size or config.trainer.batch_size)
     limits = {"train": cut.train_samples, "val": cut.val_samples, "test": cut.test_samples}
@@ -31,11 +39,21 @@ def forecast(config: Config, spec: TaskSpec) -> str | None:
     length = min(spec.max_length, cut.train_length or spec.max_length)
     trained = epochs * used["train"] * length
     evaluated = EVALUATION * (epochs * used["val"] + used["test"]) * spec.max_length
-    seconds = width * (trained + evaluated) / (NUMBERS_PER_CORE_SECOND * torch.get_num_threads())
+    item = 1 if spec.kind == "tokens" else spec.inputs
+    data = sum(spec.splits.values()) * spec.max_length * item
+    return Needs(width * (trained + evaluated), width * batch * length, data)
+
+
+def forecast(config: Config, spec: TaskSpec) -> str | None:
+    """A sentence for a run of state space layers that would take more than an hour on this CPU, else None."""
+    on_gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    if on_gpu or not config.kernel:
+        return None
+    run = needs(config, spec)
+    seconds = run.numbers / (NUMBERS_PER_CORE_SECOND * torch.get_num_threads())
     if seconds < HEAVY:
         return None
-    memory = batch * length * width * BYTES_PER_NUMBER / 2**30
-    disk = sum(spec.splits.values()) * spec.max_length * (1 if spec.kind == "tokens" else spec.inputs) / 2**30
+    memory, disk = run.step_numbers * BYTES_PER_NUMBER / 2**30, run.data_bytes / 2**30
     return (
         f"On this CPU the run takes about {duration(seconds)} and {memory:.1f} GiB of memory (estimated from recorded "
         f"speeds; plan=true measures it), and its data up to {disk:.1f} GiB of disk as bytes. "
