@@ -140,6 +140,9 @@ class BIDMC(PublishedTask):
         starts = range(0, len(signals) - LENGTH + 1, RATE)
         windows = np.stack([signals[start : start + LENGTH] for start in starts])
         x = windows[:, :, [names.index("PLETH"), names.index("II")]]
+        flat = np.flatnonzero(np.ptp(windows[:, :, names.index(source)], axis=1) == 0)
+        if len(flat):
+            raise UserError(f"{path}: {source} is flat for 32 s from row {starts[flat[0]]} on; it has no rate.")
         rates = [_rate(w, least, most) for w in windows[:, :, names.index(source)]]
         return x, np.array(rates, np.float32)
 

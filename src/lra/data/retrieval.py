@@ -174,6 +174,8 @@ def _read_documents(documents: Path, pairs: Path) -> Iterator[Pair]:
         with gzip.open(pairs, "rt", encoding="utf-8", newline="") as file:
             for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
                 where = f"{pairs}, line {number}"
+                if None in row or None in row.values():
+                    raise UserError(f"{where} has not as many columns as the header.")
                 try:
                     split, label, first, second = (row[key] for key in ("split", "label", "id1", "id2"))
                     pair = texts[first], texts[second]
