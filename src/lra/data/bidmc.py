@@ -142,7 +142,9 @@ class BIDMC(PublishedTask):
         x = windows[:, :, [names.index("PLETH"), names.index("II")]]
         flat = np.flatnonzero(np.ptp(windows[:, :, names.index(source)], axis=1) == 0)
         if len(flat):
-            raise UserError(f"{path}: {source} is flat for 32 s from row {starts[flat[0]]} on; it has no rate.")
+            raise UserError(
+                f"{path}: {source} is flat for 32 s from row {starts[flat[0]]} on; it has no rate."
+            )
         rates = [_rate(w, least, most) for w in windows[:, :, names.index(source)]]
         return x, np.array(rates, np.float32)
 
