@@ -23,7 +23,8 @@ from lra.errors import UserError
 from lra.nodes import check_nodes, not_valid
 from lra.paths import workspace
 from lra.plausible import implausible, located
-from lra.records.schema import BudgetKind, Source
+from lra.records.schema import Source
+from lra.vocabulary import BudgetKind
 
 NODES = ("task", "kernel", "mixer", "model")
 

@@ -107,9 +107,7 @@ def _mappings(tree: Any) -> Iterator[Mapping[str, Any]]:
 def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
     from torch import nn
 
-    from lra.data.task import Task
-
-    kind, base = target(node), Task if name == "task" else nn.Module
+    kind, base = target(node), target({"_target_": PROTOCOLS["task"]}) if name == "task" else nn.Module
     if not issubclass(kind, base):
         yield f"{name}._target_: {node['_target_']} is no {base.__name__}"
         return

@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> int:
     from lra import cpu
 
     cpu.tune()
-    from lra.benchmarks.table import breakdown, document
     from lra.files import write_text
+    from lra.tables.benchmarks import breakdown, document
     from lra.tables.render import terminal_document
 
     where = options.card if options.what == "bytes" else options.device

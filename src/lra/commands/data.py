@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lra.data.catalog import make_task, ready, task_names
-from lra.data.spec import SPLITS
 from lra.data.task import Progress
 from lra.errors import Interrupted, UserError, key_value
 from lra.paths import workspace
+from lra.vocabulary import SPLITS
 
 
 def main(arguments: list[str]) -> int:

@@ -21,7 +21,7 @@ from lra.data.splits import split_70_15_15
 from lra.data.storage import Prepared, Writer, file_counts, file_sha256, files_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 LENGTH, CHANNELS, RATE = 4000, 2, 125
 ZENODO = {"RR": 4001463, "HR": 4001456, "SpO2": 4001464}  # record numbers

@@ -21,7 +21,7 @@ from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer, file_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}
 GREY = (122.6, 61.0)

@@ -21,7 +21,7 @@ from lra.data.storage import Prepared, Writer, file_sha256
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
 from lra.files import replacing
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, EOS = 0, 2

@@ -23,7 +23,7 @@ from lra.data.storage import Prepared, Writer, files_sha256
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError, choose
 from lra.files import listed, write_text
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
 IMAGES = 200_000

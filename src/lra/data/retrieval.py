@@ -25,7 +25,7 @@ from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer, file_counts, files_sha256
 from lra.data.task import Progress
 from lra.errors import UserError
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 SPLITS = {"train": 147_086, "val": 18_090, "test": 17_437}
 NAMES = {

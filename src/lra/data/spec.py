@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-SPLITS = ("train", "val", "test")
+from lra.vocabulary import Metric, Protocol
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class TaskSpec:
     max_length: int
     outputs: int  # classes, or 1 for a regression
     splits: Mapping[str, int]  # published number of samples of train, val, test
-    metric: Literal["accuracy", "rmse"] = "accuracy"
+    metric: Metric = "accuracy"
     paired: bool = False  # two sequences a sample (Retrieval)
-    protocol: Literal["held_out", "test_as_validation"] = "held_out"
+    protocol: Protocol = "held_out"
     # 2: the test split is also reported with every 2nd position (see `strided`).
     eval_rates: tuple[int, ...] = (1,)
 

@@ -27,7 +27,7 @@ from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.files import is_litter
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 RATE, LENGTH, FULL_SCALE, EPSILON = 16_000, 16_000, 2**15, 1e-5
 WORDS10 = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")

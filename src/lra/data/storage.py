@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lra.errors import Interrupted, UserError
 from lra.files import locked, sync, sync_folder, write_text
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 META, VERIFIED = "meta.json", "verified.json"
 _verified: dict[Path, dict[str, list[int | str]]] = {}  # what this process has checked

@@ -12,7 +12,7 @@ from lra.data.datasets import BatchDataset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
 from lra.errors import UserError, choose
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 Progress = Callable[[str, int, int], None]  # what is going on, done, total
 

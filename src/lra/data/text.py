@@ -24,7 +24,7 @@ from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, silent
 from lra.errors import UserError, choose
 from lra.files import listed
-from lra.records.schema import Variant
+from lra.vocabulary import Variant
 
 REPOSITORY, REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
 SIZES = {"train": 25_000, "test": 25_000}

@@ -11,10 +11,11 @@ from typing import Literal
 import numpy as np
 
 from lra.data.datasets import BatchDataset, TokenPairs
-from lra.data.spec import SPLITS, TaskSpec
+from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared
 from lra.data.task import PublishedTask
 from lra.errors import UserError
+from lra.vocabulary import SPLITS
 
 COMPLETE = ("official", "regenerated", "modified")  # variants with the published number of samples
 DISJOINT = ("regenerated",)  # official data have their own repeated samples; ours must not

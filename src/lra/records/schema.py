@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from lra.vocabulary import BudgetKind, Metric, Protocol, SplitName, Variant
+
 SCHEMA_VERSION = 1
 
 Status = Literal["running", "complete", "interrupted", "failed"]
-Variant = Literal["official", "regenerated", "modified", "subset", "standin"]
-BudgetKind = Literal["paper", "reduced", "demo", "smoke"]
 
 
 def _finite(tree: Any) -> Any:
@@ -65,8 +65,8 @@ class Data(Model):
     task: str
     variant: Variant
     fingerprint: str
-    protocol: str  # how validation was chosen: "held_out" or "test_as_validation"
-    splits: dict[Literal["train", "val", "test"], Split]
+    protocol: Protocol
+    splits: dict[SplitName, Split]
 
 
 class Budget(Model):
@@ -104,7 +104,7 @@ class Best(Model):
 
 
 class Metrics(Model):
-    name: str  # "accuracy" or "rmse"
+    name: Metric
     higher_is_better: bool
     chance: float | None  # accuracy of the best constant answer on the test split
     best_val: Best | None = None
@@ -226,7 +226,7 @@ class EvaluationRecord(Model):
     changes: dict[str, str]  # e.g. {"task.rate": "2"}; empty: as the run itself was tested
     variant: Variant
     fingerprint: str
-    metric: str
+    metric: Metric
     test: Score
     checkpoint_sha256: str
     device: str

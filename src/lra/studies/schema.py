@@ -10,22 +10,19 @@ from collections.abc import Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lra.errors import UserError, choose
 from lra.files import by_name
 from lra.paths import studies_dirs
-from lra.records.schema import Variant
 from lra.records.store import describe
 from lra.terminal import visible
+from lra.vocabulary import Metric, Protocol, Variant
 
 MOST_ROWS = 1000
 PAPER_DATA: tuple[Variant, ...] = ("official", "regenerated")
-
-Protocol = Literal["held_out", "test_as_validation"]
-Metric = Literal["accuracy", "rmse"]
 
 
 class Model(BaseModel):

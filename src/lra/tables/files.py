@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from lra.benchmarks import table as benchmark
 from lra.errors import choose
 from lra.files import write_text
+from lra.tables import benchmarks as benchmark
 from lra.tables.render import csv_text, latex, markdown, markdown_document
 from lra.tables.select import Table
 

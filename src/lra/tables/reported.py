@@ -21,6 +21,7 @@ from lra.files import by_name
 from lra.paths import reported_dirs
 from lra.records.store import describe
 from lra.studies.schema import Average, Planned, Study
+from lra.vocabulary import Metric
 
 Evidence = Literal["read", "second_hand", "unverified"]
 _PRINTED = re.compile(r"(?P<mean>\d+(\.\d+)?)( \((?P<std>\d+(\.\d+)?)\))?")
@@ -83,7 +84,7 @@ class ReportedRow(Origin):
 
 class ReportedTable(Origin):
     title: str
-    metric: Literal["accuracy", "rmse"]  # accuracy in percent
+    metric: Metric  # accuracy in percent
     columns: dict[str, str]
     rows: dict[str, ReportedRow]
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lra.errors import UserError, choose
-from lra.records.schema import RunRecord, Variant
+from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA, Average, Column, Planned, Row, Study
 from lra.tables.drift import drift
 from lra.tables.reported import Reported, reported_average, reported_cell
 from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
+from lra.vocabulary import Variant
 
 CellStatus = Literal["complete", "chance", "partial", "failed", "not run", "reported only"]
 

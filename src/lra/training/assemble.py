@@ -12,18 +12,18 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from lra.config import Config
 from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
-from lra.data.spec import SPLITS, TaskSpec
+from lra.data.spec import TaskSpec
 from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
 from lra.models.build import make_model
 from lra.nodes import factory, options, target
-from lra.records.schema import Variant
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
 from lra.training.memory import MadeUp, is_out_of_memory
 from lra.training.module import SequenceModule
 from lra.training.processes import training_device
+from lra.vocabulary import SPLITS, Variant
 
 SUBSET_SEED = 0  # a budget's samples are the same for every seed
 

@@ -14,9 +14,10 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lra.config import Optimizer, Scheduler
 from lra.data.datasets import share
-from lra.data.spec import SPLITS, Batch
+from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import make_optimizer, make_scheduler
+from lra.vocabulary import SPLITS
 
 
 class Mean(Metric):

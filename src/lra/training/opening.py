@@ -10,7 +10,6 @@ import torch
 
 from lra import cpu
 from lra.config import Config, changes
-from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.records.capture import anonymous
 from lra.records.schema import (
@@ -27,6 +26,7 @@ from lra.records.schema import (
 from lra.training.assemble import Assembled
 from lra.training.optim import group_sizes, parameter_groups
 from lra.training.processes import precision, training_device
+from lra.vocabulary import SPLITS
 
 
 def opening(

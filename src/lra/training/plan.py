@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lra.config import Config
-from lra.data.spec import SPLITS
 from lra.records import capture
 from lra.terminal import Console, duration
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device, parts_that_fit
 from lra.training.optim import make_optimizer
 from lra.training.processes import training_device
+from lra.vocabulary import SPLITS
 
 WARM_UP, MEASURED = 2, 6
 LIMIT = 50.0  # seconds for the steps, and for the evaluations: slow ones are measured less often

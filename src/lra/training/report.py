@@ -11,12 +11,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lra.data.spec import SPLITS
 from lra.data.task import Progress as Report
 from lra.paths import CHECKOUT
 from lra.records.revision import REFUSED
 from lra.records.schema import RunRecord
 from lra.terminal import Console
+from lra.vocabulary import SPLITS
 
 
 @contextmanager
