@@ -100,8 +100,6 @@ def test_adding_a_model(copy, listops, tmp_path_factory):
         f"# @package _global_\ndata_dir: {listops}\ntrainer: {{accelerator: cpu}}\n"
     )
     count, commands = write("adding-a-model.md", mine)
-    less = "budget.train_samples=16 budget.val_samples=8 budget.test_samples=8 budget.layers=1"
-    commands = commands.replace("budget=smoke", f"budget=smoke {less}")
     assert count == 4
     done = subprocess.run(
         ["bash", "-ec", commands],
