@@ -1,12 +1,15 @@
 """Odd homes, users and outputs, each in a process of its own."""
 
+import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.utils import get_args_parser
 
+from lra.commands.train import lazy_help
 from lra.paths import CHECKOUT
 
 NOBODY = "import pwd\ndef unknown(*_): raise KeyError('getpwuid(): uid not found')\npwd.getpwuid = unknown\n"
@@ -74,3 +77,25 @@ def test_a_closed_pipe_ends_nothing():
     result = start("for _ in range(99): print('x' * 999)\nprint('done', file=sys.stderr)", output=write)
     os.close(write)
     assert (result.returncode, result.stderr) == (0, "done\n")
+
+
+def test_hydras_help_passes_the_check_of_python_3_14(monkeypatch):
+    """Python 3.14 checks the help of each option; one of Hydra 1.3.8's is no string."""
+
+    def as_in_3_14(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
+        if "%q" in action.help:
+            raise ValueError("badly formed help string")
+
+    with lazy_help():
+        options = get_args_parser()._actions
+    lazy = next(option for option in options if not isinstance(option.help, str | None))
+    monkeypatch.setattr(argparse._ActionsContainer, "_check_help", as_in_3_14, raising=False)
+    parser = argparse.ArgumentParser()
+    with pytest.raises(TypeError):
+        parser._check_help(lazy)
+    with lazy_help():
+        parser._check_help(lazy)
+        with pytest.raises(ValueError, match="badly formed"):
+            parser._check_help(argparse.Action(["-x"], "x", help="%q"))
+    with pytest.raises(TypeError):
+        parser._check_help(lazy)

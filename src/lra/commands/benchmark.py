@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    if sys.platform != "linux":
+        raise UserError("lra benchmark measures memory through /proc, which only Linux has.")
     if options.what == "data" and options.device != "cpu":
         raise UserError("Batches are made on the CPU: `lra benchmark data` takes no other --device.")
     from lra import cpu

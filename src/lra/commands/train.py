@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
             )
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
-    with sweep.reported(), _lazy_help():
+    with sweep.reported(), lazy_help():
         check_flags(arguments)
         train()
 
@@ -68,7 +68,7 @@ def added_searchpath(arguments: list[str]) -> list[str]:
 
 
 @contextmanager
-def _lazy_help() -> Iterator[None]:
+def lazy_help() -> Iterator[None]:
     """Let argparse take a help that is no string: Hydra 1.3.8 has one, and Python 3.14 checks (hydra issue 3121)."""
     check = getattr(argparse.ArgumentParser, "_check_help", None)
     if check is None:
