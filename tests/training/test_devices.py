@@ -5,7 +5,7 @@ import torch
 from toy import SMALL, folders
 
 from lra.config import Config, compose
-from lra.training.assemble import training_device
+from lra.training.processes import training_device
 
 
 @pytest.mark.parametrize("cuda", [True, False])
