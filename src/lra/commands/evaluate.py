@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
         default=[],
         help="a package besides this one whose classes may be used",
     )
-    options = p.parse_args(arguments)
+    options = p.parse_intermixed_args(arguments)
     from lra.training.evaluate import evaluate
 
     evaluation, path = evaluate(options.run, options.overrides, options.allow)

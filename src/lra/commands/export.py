@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         default=[],
         help="a package besides this one whose classes may be used",
     )
-    options = p.parse_args(arguments)
+    options = p.parse_intermixed_args(arguments)
     from lra.training.export import export_run
 
     print(export_run(options.run, options.overrides, options.to, options.allow))
