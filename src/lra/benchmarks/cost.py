@@ -1,6 +1,6 @@
 """Seconds and peak memory of a piece of work; on the CPU fast and naive, in turns.
 
-Each side has processes of its own: ours with the settings that training runs have (`lra`, `lra.cpu`), the naive
+Each side has processes of its own: ours with the settings that training runs have (`lra.environment`, `lra.cpu`), the naive
 twin's with PyTorch's. PyTorch does not count what it allocates on a CPU, and what a process held once stays in its
 high-water mark, so the mark is read before and after, workspace of libraries included. Linux only.
 """
@@ -17,7 +17,7 @@ from unittest import mock
 
 import torch
 
-from lra import cpu
+from lra import cpu, environment
 
 TURNS = 2
 ENOUGH = 20.0  # seconds of repeats in one turn: slow work is not repeated beyond that
@@ -81,7 +81,7 @@ def _apart(prepare: Prepare, side: str, arguments: tuple, repeats: int) -> Cost:
     receiver, sender = context.Pipe(duplex=False)
     work = sender, torch.get_num_threads(), prepare, side, arguments, repeats
     process = context.Process(target=_measure, args=work)
-    with mock.patch.dict(os.environ, PYTORCH_SETTINGS if side == "naive" else {}):
+    with mock.patch.dict(os.environ, PYTORCH_SETTINGS if side == "naive" else environment.DEFAULTS):
         process.start()
     sender.close()
     try:
