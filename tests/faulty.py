@@ -21,7 +21,7 @@ FORK.set_forkserver_preload([__name__, "lra.training.fit", "toy"])
 
 
 class Fault(Callback):
-    """Does `what` once, after (or, for nan and memory, in) optimiser step `step`."""
+    """Does `what` once, after (or, for nan and memory, in) optimizer step `step`."""
 
     def __init__(self, what: str, step: int) -> None:
         self.what, self.step = what, step

@@ -78,7 +78,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold the lock `path`; it ends with the process, so none is ever stale.
 
     Raises Busy if another process holds it and `wait` is false, OSError if the file cannot be made. On a file
-    system without locks it says so and goes on: then the user must see to it that no two processes meet.
+    system without locks it says so and continues: then the user must see to it that no two processes meet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:

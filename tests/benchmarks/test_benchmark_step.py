@@ -48,7 +48,7 @@ def test_rows_are_complete(monkeypatch):
     row = step.compare(toy("s4d"), 1, torch.device("cpu"))
     assert (row["fast_seconds"], row["naive_seconds"], row["ratio"]) == (2, 6, 3)
     assert (row["fast_peak_bytes"], row["naive_peak_bytes"]) == (5, 7)
-    parts = ["encoder", "norm", "kernel", "convolution", "mixing", "loss", "optimiser"]
+    parts = ["encoder", "norm", "kernel", "convolution", "mixing", "loss", "optimizer"]
     assert list(row["breakdown"]) == parts
     assert min(row["breakdown"].values()) > 0
 

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, samples: tuple) -> Path:
     return folder
 
 
-def test_samples_are_split_anew_and_not_normalised(folder: Path, tmp_path: Path, samples: tuple) -> None:
+def test_samples_are_split_anew_and_not_normalized(folder: Path, tmp_path: Path, samples: tuple) -> None:
     x, y = samples
     task = BIDMC(target="HR", path=str(tmp_path / "raw"))
     prepared = task.prepare(tmp_path / "data")

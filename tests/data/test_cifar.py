@@ -76,7 +76,7 @@ def published(color: str) -> transforms.Compose:
     return transforms.Compose([*steps, transforms.Lambda(lambda x: x.view(x.shape[0], 1024).t())])
 
 
-def test_grey_is_pil_grey_for_every_colour() -> None:
+def test_grey_is_pil_grey_for_every_color() -> None:
     rng = np.random.default_rng(1)
     rgb = rng.integers(0, 256, (512, 512, 3), dtype=np.uint8)
     assert np.array_equal(to_grey(rgb), np.asarray(Image.fromarray(rgb).convert("L")))

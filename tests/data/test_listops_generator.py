@@ -84,7 +84,7 @@ def test_expressions_are_different_and_values_right(samples: tuple) -> None:
     assert made.values.tolist() == [value(node) for node in ours]
 
 
-def test_result_does_not_depend_on_threads_or_neighbours() -> None:
+def test_result_does_not_depend_on_threads_or_neighbors() -> None:
     one = generate(2500, 9, SMALL, threads=1)
     with ThreadPoolExecutor(2) as pool:  # two generators at once, each with two threads
         others = list(pool.map(lambda _: generate(2500, 9, SMALL, threads=2), range(2)))
@@ -122,7 +122,7 @@ def test_official_text_agrees_with_nested_lists(node: int | list) -> None:
 
 
 def test_real_labels() -> None:
-    """Expressions of NYU's published test set (nyu-mll/spinn, test_d20s; MIT-style licence)."""
+    """Expressions of NYU's published test set (nyu-mll/spinn, test_d20s; MIT-style license)."""
     lines = (Path(__file__).parent / "listops_nyu.tsv").read_text().splitlines()
     labels, sources = zip(*(line.split("\t") for line in lines), strict=True)
     assert len(lines) == 48

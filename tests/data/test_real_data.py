@@ -41,7 +41,7 @@ def test_image(real: Path, tmp_path: Path) -> None:
     assert found.meta.counts == {"train": 45_000, "val": 5_000, "test": 10_000}
     assert found.meta.facts["test_classes"] == [1000] * 10
     mean, deviation = statistics(task, found)
-    assert np.allclose(mean, 0, atol=0.03)  # normalised with the statistics of the exact images
+    assert np.allclose(mean, 0, atol=0.03)  # normalized with the statistics of the exact images
     assert np.allclose(deviation, 1, atol=0.03)
     right(task, found)
 

@@ -161,7 +161,7 @@ def test_other_pictures_are_refused(content: Any, said: str) -> None:
     refused(lambda: picture(content, 32, color=True, where="here"), said)
 
 
-def test_colours_are_not_made_grey() -> None:
+def test_colors_are_not_made_grey() -> None:
     refused(lambda: picture(png(RGB), 32, color=False, where="here"), "expected a grey picture")
 
 

@@ -1,4 +1,4 @@
-"""Speech Commands: the published normalisation step by step, official lists, MFCC, 8 kHz, broken audio."""
+"""Speech Commands: the published normalization step by step, official lists, MFCC, 8 kHz, broken audio."""
 
 import io
 import subprocess
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def published(root: Path, names: dict[str, list[str]], full_scale: float) -> dict[str, torch.Tensor]:
-    """Clips (N, 16000) normalised as the S4 code does it, in float64: one time step after the other."""
+    """Clips (N, 16000) normalized as the S4 code does it, in float64: one time step after the other."""
     clips = {}
     for split, files in names.items():
         rows = []

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
             (root / split / name).mkdir(parents=True)
     for i, (split, label, content) in enumerate(REVIEWS):
         (root / split / ("neg", "pos")[label] / f"{i}_7.txt").write_bytes(content.encode())
-    (root / "train" / "unsup" / "0_0.txt").write_text("unlabelled")
+    (root / "train" / "unsup" / "0_0.txt").write_text("unlabeled")
     return root
 
 
@@ -130,7 +130,7 @@ def test_labels_of_any_number_type(file: Path, tmp_path: Path) -> None:
 
 
 def official(monkeypatch: pytest.MonkeyPatch, rows: list[tuple]) -> None:
-    """Take these reviews for the labelled ones, and Hugging Face for a library that delivers them."""
+    """Take these reviews for the labeled ones, and Hugging Face for a library that delivers them."""
     import datasets
 
     reviews = text._sorted(

@@ -138,4 +138,4 @@ def test_interrupted_run_goes_on(smoke, tmp_path):
     assert "resumes from what is saved" in rest
     result = train(*smoke, "budget.epochs=8")
     assert result.returncode == 0, result.stderr
-    assert "going on from" in result.stdout
+    assert "resuming from" in result.stdout

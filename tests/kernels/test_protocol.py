@@ -35,7 +35,7 @@ def build(config, **options) -> Kernel:
 
 
 def kernel_needs_a_length(kernel: Kernel) -> bool:
-    """The kernel of a DSS softmax is normalised over its length."""
+    """The kernel of a DSS softmax is normalized over its length."""
     return getattr(kernel, "version", None) == "softmax"
 
 

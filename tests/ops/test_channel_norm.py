@@ -44,6 +44,6 @@ def test_large_means_keep_their_digits():
     torch.testing.assert_close(channel_norm(x, one, zero, 1e-5).double(), exact, rtol=0, atol=1e-3)
 
 
-def test_low_precision_is_normalised_in_float32():
+def test_low_precision_is_normalized_in_float32():
     x = torch.randn(2, 8, 10).bfloat16()
     assert channel_norm(x, torch.ones(8), torch.zeros(8), 1e-5).dtype == torch.float32

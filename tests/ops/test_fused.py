@@ -80,7 +80,7 @@ def test_compile_for_a_gpu_that_is_not_there():
     from lra.ops import fused
 
     tuned = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
-    kernels = [*(kernel.fn for kernel in tuned), fused._normalise, fused._normalise_backward]
+    kernels = [*(kernel.fn for kernel in tuned), fused._normalize, fused._normalize_backward]
     constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": False}
     constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32}
     numbers = {"features": "i32", "length": "i32", "eps": "fp32"}

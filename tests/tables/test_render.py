@@ -96,6 +96,6 @@ def test_no_column_for_papers_where_none_reports():
     assert heading.split() == ["Model", "Task", "Ours"]
 
 
-def test_rows_beyond_the_colours_still_look_different():
-    looks = [figures._look(i) for i in range(3 * len(figures.COLOURS))]
+def test_rows_beyond_the_colors_still_look_different():
+    looks = [figures._look(i) for i in range(3 * len(figures.COLORS))]
     assert all(looks.count(look) == 1 for look in looks)

@@ -86,7 +86,7 @@ def test_a_minimal_file():
         ({"evidence": "second_hand"}, "via"),
         ({"via": "somewhere"}, "via"),
         ({"paper": "Q"}, "evidence"),
-        ({"colour": "red"}, "colour"),
+        ({"color": "red"}, "color"),
         ({"arxiv": "22.1"}, "arxiv"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_grid_is_every_combination_less_the_recipes_own_values():
             "row r and column a both change k",
         ),
         (lambda s: s.update(seeds=[]), "seeds"),
-        (lambda s: s.update(colour="red"), "colour"),
+        (lambda s: s.update(color="red"), "color"),
         (
             lambda s: s.update(
                 grid={

@@ -1,4 +1,4 @@
-"""Optimiser groups as in the published code (S4D paper's recipe), and the schedules."""
+"""Optimizer groups as in the published code (S4D paper's recipe), and the schedules."""
 
 import math
 from functools import partial
@@ -54,8 +54,8 @@ def test_every_parameter_is_in_exactly_one_group(kernel, norm):
     model = make(kernel, norm=norm)
     names = [name for group in parameter_groups(model, OPTIMIZER) for name in group["names"]]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
-    optimised = [p for group in make_optimizer(model, OPTIMIZER).param_groups for p in group["params"]]
-    assert sorted(map(id, optimised)) == sorted(id(p) for p in model.parameters())
+    optimized = [p for group in make_optimizer(model, OPTIMIZER).param_groups for p in group["params"]]
+    assert sorted(map(id, optimized)) == sorted(id(p) for p in model.parameters())
 
 
 def test_groups_of_s4d_are_those_of_the_published_code():

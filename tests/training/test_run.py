@@ -196,7 +196,7 @@ def test_two_processes_do_not_share_a_run(toy):
     from lra.files import locked
 
     folder = Path(toy["output_dir"]) / "custom/toy" / Config.parse(toy).run_id()
-    with locked(folder / "lock", wait=True), pytest.raises(UserError, match="going on in another process"):
+    with locked(folder / "lock", wait=True), pytest.raises(UserError, match="active in another process"):
         run(toy)
 
 

@@ -1,4 +1,4 @@
-"""A whole training step (forward, backward, optimiser) beside the same model built from the naive twins."""
+"""A whole training step (forward, backward, optimizer) beside the same model built from the naive twins."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str,
     optimizer = make_optimizer(model, setting.config.optimizer)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    found["optimiser"] = min(seconds(optimizer.step, device) for _ in range(repeats + 1))
+    found["optimizer"] = min(seconds(optimizer.step, device) for _ in range(repeats + 1))
     return found
 
 

@@ -125,10 +125,10 @@ class Fused:
         self.traffic.add(1, _bytes([mixed, bias, grad, factor, mixed]))
         return mixed
 
-    def normalise(self, x, weight, bias, eps, y, mean, scale):
+    def normalize(self, x, weight, bias, eps, y, mean, scale):
         self.traffic.add(1, _bytes([x, weight, bias, y, mean, scale]))
 
-    def normalise_backward(self, grad, x, weight, mean, scale, out):
+    def normalize_backward(self, grad, x, weight, mean, scale, out):
         self.traffic.add(2, _bytes([grad, x, weight, mean, scale, out]))
         return torch.empty_like(weight), torch.empty_like(weight)
 

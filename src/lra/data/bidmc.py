@@ -1,7 +1,7 @@
 """BIDMC: heart rate, respiratory rate or oxygen saturation from 32 s of PPG and ECG. Card: data/README.md.
 
 A regression, RMSE. As in the S4 code: the archive's train and test part together, split anew 70/15/15, not
-normalised.
+normalized.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Pathfinder(PublishedTask):
         return STANDIN_IMAGES if self.source == "standin" else IMAGES
 
     def _fill(self, writer: Writer, count: int, chunks, progress) -> None:
-        """Put image i of `chunks(first)` at its place in its split, going on where an earlier call stopped."""
+        """Put image i of `chunks(first)` at its place in its split, resuming where an earlier call stopped."""
         rows = random_split(split_sizes(count))
         names = list(rows)
         part, place = np.empty(count, np.int64), np.empty(count, np.int64)

@@ -74,7 +74,7 @@ def picture(source: bytes | Path, side: int, *, color: bool, where: str) -> np.n
     """A square picture, (side, side) uint8 grey or (side, side, 3) uint8 RGB.
 
     16 bits are scaled to 8 (65535 is white). Raises UserError for what is broken, of another size, transparent,
-    animated, in other colours than asked for, or 16 bits wide but filled with 8.
+    animated, in other colors than asked for, or 16 bits wide but filled with 8.
     """
     from PIL import Image
 
@@ -104,7 +104,7 @@ def picture(source: bytes | Path, side: int, *, color: bool, where: str) -> np.n
     if color:
         return np.broadcast_to(pixels, (side, side, 3))
     if not (pixels == pixels[..., :1]).all():
-        raise UserError(f"{where} has colours; expected a grey picture.")
+        raise UserError(f"{where} has colors; expected a grey picture.")
     return pixels[..., 0]
 
 
@@ -191,7 +191,7 @@ def _pixels(image: Any, where: str) -> np.ndarray:
         wide = any("16" in str(part[3]) for part in image.tile)  # Pillow takes the upper 8 of 16 bits
         pixels = np.asarray(image.convert("RGB"))
         if wide and pixels.max() == 0:
-            raise UserError(f"{where} has 16 bits a colour, but no value above 255; 65535 would be white.")
+            raise UserError(f"{where} has 16 bits a color, but no value above 255; 65535 would be white.")
         return pixels
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() >= 2**16:

@@ -35,7 +35,7 @@ class Remote:
     url: str
     file: str  # its name, size and hash, as far as they are known
     place: str  # where it goes by hand, relative to the raw folder
-    task: str  # for the command that goes on from there
+    task: str  # for the command that continues from there
 
     def fetch(self, raw: Path, call: Callable[[], T]) -> T:
         """Run `call`, the library's download. Raises one UserError, at once, if the network is away."""
@@ -59,7 +59,7 @@ class Remote:
         return UserError(
             f"{self.what} is not in {raw}, and the download failed: {reason}.\n"
             f"By hand: get {self.file}\n  from {self.url},\n  put it at {raw / self.place}\n"
-            f"  and go on with: lra data {self.task} --root {raw}"
+            f"  and continue with: lra data {self.task} --root {raw}"
         )
 
 

@@ -1,7 +1,7 @@
 """Speech Commands: which word is said, from one second of audio. Card: data/README.md.
 
 SC35 has all words and the official lists; SC10 the ten words, clips of exactly 16 000 samples, 70/15/15.
-Inputs are normalised time step by time step with the statistics of the training clips, (x − μ)/(σ + 1e-5).
+Inputs are normalized time step by time step with the statistics of the training clips, (x − μ)/(σ + 1e-5).
 The published code divides the wave by 2^15 although it lies in [−1, 1] already, so that σ ≈ 3e-6 is below
 the 1e-5 and the result is far from unit variance: scaling `papers` does the same, `unit` divides once.
 """
@@ -162,7 +162,7 @@ class SpeechCommands(PublishedTask):
                 progress(f"decoding {split} clips", start + len(chunk), len(clips))
 
     def _mfcc(self, waves: np.ndarray) -> np.ndarray:
-        """(B, 16000) int16 -> (B, 161, 20) float32: the coefficients of the S4 code, not yet normalised."""
+        """(B, 16000) int16 -> (B, 161, 20) float32: the coefficients of the S4 code, not yet normalized."""
         import torch
 
         full_scale = FULL_SCALE**2 if self.scaling == "papers" else FULL_SCALE

@@ -1,4 +1,4 @@
-"""Tiny made-up data in the shapes of the tasks, for tests and demonstrations, only when asked for by name.
+"""Tiny synthetic data in the shapes of the tasks, for tests and demonstrations, only when asked for by name.
 
 They can be learned in minutes and say nothing about the tasks; their variant is `standin` everywhere.
 """

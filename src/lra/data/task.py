@@ -14,7 +14,7 @@ from lra.data.storage import Prepared, Store, Writer
 from lra.errors import UserError, choose
 from lra.vocabulary import Variant
 
-Progress = Callable[[str, int, int], None]  # what is going on, done, total
+Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
 NEED_NO_FILES = ("generate", "standin")
 
@@ -26,7 +26,7 @@ def silent(what: str, done: int, total: int) -> None:
 class Task(ABC):
     """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
 
-    resumable: ClassVar[bool] = False  # whether `build` goes on from what an interrupted one left behind
+    resumable: ClassVar[bool] = False  # whether `build` resumes from what an interrupted one left behind
     workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
 
     @property
@@ -55,7 +55,7 @@ class PublishedTask(Task):
     """A task whose raw data come from several sources.
 
     `source` is `generate` (our generator), `download` (what lies in the raw folder, else the library or
-    archive that publishes it), `files` (what lies there, nothing else) or `standin` (tiny made-up data for
+    archive that publishes it), `files` (what lies there, nothing else) or `standin` (tiny synthetic data for
     tests and demonstrations). `path` is the raw folder or file; without it the raw folder is
     `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's first.
     Raises UserError for a source that the task does not have.

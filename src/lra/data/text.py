@@ -117,7 +117,7 @@ class Text(CharacterTask):
 
 
 def content_sha256(reviews: Reviews) -> str:
-    """Hex sha256 of the labelled reviews, whatever file they came from: split, class, text, in sorted order."""
+    """Hex sha256 of the labeled reviews, whatever file they came from: split, class, text, in sorted order."""
     digest = hashlib.sha256()
     for split, (texts, y) in reviews.items():
         for review, label in zip(texts, y, strict=True):
@@ -202,7 +202,7 @@ def _download(raw: Path) -> Reviews:
         return _sorted(rows, REPOSITORY)
 
     reviews = Remote(
-        what="The labelled part of IMDB",
+        what="The labeled part of IMDB",
         url=f"https://huggingface.co/datasets/{REPOSITORY}",
         file="aclImdb_v1.tar.gz (84,125,825 bytes; https://ai.stanford.edu/~amaas/data/sentiment/), or the "
         "two parquet files",

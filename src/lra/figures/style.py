@@ -64,7 +64,7 @@ def grid(columns: int, rows: int = 1, height: float = 2.3) -> tuple[Figure, np.n
 
 
 def shade(index: int, count: int) -> tuple[float, ...]:
-    """Colours from dark to light for ordered curves."""
+    """Colors from dark to light for ordered curves."""
     import matplotlib
 
     return matplotlib.colormaps["viridis"](0.85 * index / max(count - 1, 1))

@@ -59,8 +59,8 @@ def basis_kernels(folder: Path, state_size: int = 64, shown: int = 5):
     fig, axes = grid(columns=2, rows=2, height=1.8)
     for axis, letter, (title, values) in zip(axes.flat, "abcd", panels.items(), strict=True):
         for index, row in enumerate(values):
-            colour = shade(index, shown)
-            axis.plot(time.numpy(), row.numpy(), color=colour, linewidth=1, label=f"$n = {index}$")
+            color = shade(index, shown)
+            axis.plot(time.numpy(), row.numpy(), color=color, linewidth=1, label=f"$n = {index}$")
         axis.set_title(f"({letter}) {title}")
         axis.margins(x=0)
     for axis in axes[1]:

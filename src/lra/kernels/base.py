@@ -14,7 +14,7 @@ from lra.errors import UserError
 
 
 class Rule(NamedTuple):
-    """How the optimiser treats a parameter. None means the optimiser's own value; lr 0 freezes it."""
+    """How the optimizer treats a parameter. None means the optimizer's own value; lr 0 freezes it."""
 
     lr: float | None
     weight_decay: float | None

@@ -3,7 +3,7 @@
 The rules return log Ā in place of Ā, which keeps the precision of a small Δ A and is what the Vandermonde
 product needs. A, B (H, M) complex; Δ (H, 1), or (H, M) for a step size of each mode.
 
-`softmax_gain` and `softmax_kernel` are a third way, that of DSS: powers normalised over the length.
+`softmax_gain` and `softmax_kernel` are a third way, that of DSS: powers normalized over the length.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def softmax_kernel(
 ) -> Tensor:
     """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
 
-    Normalised over `length`, on which the values depend. For modes that grow, the published code takes the
+    Normalized over `length`, on which the values depend. For modes that grow, the published code takes the
     maximum (L − 1) log_A that it subtracts in the exponent as a constant, so its gradient ('published') is not
     the derivative of this formula ('exact'). Without growing modes the two are the same.
     """

@@ -132,7 +132,7 @@ class DSS(Kernel):
         return undecayed(roles, self.lr)
 
     def discretize(self, rate: float = 1.0, length: int | None = None) -> ComplexSystem:
-        """The recurrence; the softmax version needs the `length` over which its kernel is normalised.
+        """The recurrence; the softmax version needs the `length` over which its kernel is normalized.
 
         The recurrence knows no cut, so `max_kernel_length` is refused.
         """

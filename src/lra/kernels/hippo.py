@@ -1,6 +1,6 @@
 """HiPPO state matrices and their normal plus low rank form, in float64.
 
-HiPPO matrices are not diagonalisable in a stable way, but A + P Pᵀ is normal for a low-rank P:
+HiPPO matrices are not diagonalizable in a stable way, but A + P Pᵀ is normal for a low-rank P:
 A = V (Λ − P P*) V* with unitary V (Gu et al., "Efficiently Modeling Long Sequences with Structured State
 Spaces", arXiv 2111.00396, theorem 1). A is real: its eigenvalues are conjugate pairs; one of each is kept.
 """
@@ -60,7 +60,7 @@ def hippo(measure: str, state_size: int) -> Hippo:
 
 
 def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
-    """Diagonalise the normal part of a HiPPO matrix.
+    """Diagonalize the normal part of a HiPPO matrix.
 
     Eigenvectors are free up to a phase. It is fixed by making the first non-zero component real and positive;
     the published code leaves it to LAPACK, which makes the same component real, of either sign. (The phase
@@ -71,9 +71,9 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
     check_even(state_size)
     A, B, P = hippo(measure, state_size)
     normal = A + P.T @ P
-    centre = normal.diagonal().mean()
+    center = normal.diagonal().mean()
     half = state_size // 2
-    frequencies, vectors = torch.linalg.eigh(-1j * (normal - centre * torch.eye(state_size)))
+    frequencies, vectors = torch.linalg.eigh(-1j * (normal - center * torch.eye(state_size)))
     frequencies, V = frequencies[:half], vectors[:, :half]
     if measure == "fout":  # a double zero, whose eigenvectors the solver mixes at will
         frequencies[-1], V[:, -1] = 0.0, 0.0
@@ -83,7 +83,7 @@ def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
     V = V * (lead.conj() / lead.abs())
     adjoint = V.mH
     return NormalPlusLowRank(
-        torch.complex(centre.expand(half), frequencies), P.to(V) @ V.conj(), adjoint @ B.to(V), V
+        torch.complex(center.expand(half), frequencies), P.to(V) @ V.conj(), adjoint @ B.to(V), V
     )
 
 

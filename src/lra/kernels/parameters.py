@@ -15,7 +15,7 @@ Rates = Mapping[str, LearningRate | None]
 
 
 def learning_rates(lr: Rates | None, roles: Iterable[str]) -> dict[str, float | None]:
-    """The learning rate of each role: None, also for those left out, is the optimiser's own; 0 freezes."""
+    """The learning rate of each role: None, also for those left out, is the optimizer's own; 0 freezes."""
     lr = dict(lr or {})
     for role in lr:
         choose("A name in lr", role, roles)

@@ -76,7 +76,7 @@ class S4(Kernel):
 
         Rows of P beyond a measure's own rank start at zero. `init_version` names the published
         code whose initial Λ and B to take (`inits.VERSIONS`). `length` is the T of c_parameter 'truncated'.
-        `lr` gives A (and P), B and dt their learning rates: None is the optimiser's own, 0 freezes.
+        `lr` gives A (and P), B and dt their learning rates: None is the optimizer's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
         super().__init__()
@@ -131,7 +131,7 @@ class S4(Kernel):
         return None if self.truncation is None else round(self.truncation / rate)
 
     def optimizer_rules(self) -> dict[str, Rule]:
-        """A, P, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
+        """A, P, B and Δ: their own rate, no decay. C follows the optimizer, decay included."""
         return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "P": "A", "B": "B"}, self.lr)
 
     def discretize(self, rate: float = 1.0, length: int | None = None) -> DPLRSystem:

@@ -77,7 +77,7 @@ class S4D(Kernel):
         """`init` is one name or several, shared out over the sets; `init_version` names the published code whose
         initial values to take (`inits.VERSIONS`).
 
-        `lr` gives A, B and dt their learning rates: None (or left out) is the optimiser's own, 0 freezes.
+        `lr` gives A, B and dt their learning rates: None (or left out) is the optimizer's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
         super().__init__()
@@ -138,13 +138,13 @@ class S4D(Kernel):
         return diagonal_kernel(A, B, C, dt * rate, length, self.discretization)
 
     def optimizer_rules(self) -> dict[str, Rule]:
-        """A, B and Δ: their own rate, no decay. C follows the optimiser, decay included."""
+        """A, B and Δ: their own rate, no decay. C follows the optimizer, decay included."""
         return undecayed({"log_dt": "dt", "A_real": "A", "A_imag": "A", "B": "B"}, self.lr)
 
     def discretize(self, rate: float = 1.0, length: int | None = None) -> DiagonalSystem:
         if self.discretization == "dss":
             raise UserError(
-                "The discretization 'dss' normalises the kernel over its length and has no recurrence. "
+                "The discretization 'dss' normalizes the kernel over its length and has no recurrence. "
                 "Use zoh or bilinear to run S4D step by step."
             )
         A, B, C, dt = self.continuous()

@@ -29,7 +29,7 @@ STABLE = -1e-4  # largest real part where `clip_eigs` holds them down
 class S5(LinearRecurrence):
     """P = `state_size` states in conjugate pairs, of which P/2 are kept: y = 2 Re(C x) + D u.
 
-    They start as `blocks` copies of the diagonalised HiPPO-LegS matrix of size P/blocks, one step size each.
+    They start as `blocks` copies of the diagonalized HiPPO-LegS matrix of size P/blocks, one step size each.
     Parameters, all real: Lambda_real, Lambda_imag, log_dt (P/2,), B (P/2, H, 2), C (1 or 2, H, P/2, 2), D (H,).
     """
 

@@ -45,7 +45,7 @@ class Classifier(nn.Module):
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:
         """What `step` carries from position to position; causal models of unpaired tasks only.
 
-        `length` is that of the whole sequence; kernels that are normalised over it (DSS softmax) need it.
+        `length` is that of the whole sequence; kernels that are normalized over it (DSS softmax) need it.
         """
         states = self.backbone.start(batch, rate, length)
         total = next(self.head.parameters()).new_zeros(batch, self.backbone.features)

@@ -1,4 +1,4 @@
-"""Layer normalisation over the features of (B, H, L), without a transposed copy."""
+"""Layer normalization over the features of (B, H, L), without a transposed copy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _ChannelNorm(torch.autograd.Function):
         mean, scale = y.new_empty(2, len(x), 1, x.shape[-1])
         pointwise = backend(x.device)
         for at in position_blocks(x):
-            pointwise.normalise(x[at], weight, bias, eps, y[at], mean[at], scale[at])
+            pointwise.normalize(x[at], weight, bias, eps, y[at], mean[at], scale[at])
         ctx.save_for_backward(x, weight, mean, scale)
         return y
 
@@ -45,7 +45,7 @@ class _ChannelNorm(torch.autograd.Function):
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         pointwise = backend(x.device)
         for at in position_blocks(x):
-            by_weight, by_bias = pointwise.normalise_backward(
+            by_weight, by_bias = pointwise.normalize_backward(
                 grad[at], x[at], weight, mean[at], scale[at], grad_x[at]
             )
             grad_weight += by_weight

@@ -59,23 +59,23 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     return mixed
 
 
-def normalise(
+def normalize(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor
 ) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (B, 1, L)."""
     grid, rows, columns = _tiles(x)
     sizes = (*x.shape[1:], _exact(y), rows, columns)
-    _launch(_normalise, grid, x, weight, bias, y, mean, scale, eps, *sizes, num_warps=8)
+    _launch(_normalize, grid, x, weight, bias, y, mean, scale, eps, *sizes, num_warps=8)
 
 
-def normalise_backward(
+def normalize_backward(
     grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, out: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of `normalise`: of x to `out`; returns those of weight and bias."""
+    """The gradients of `normalize`: of x to `out`; returns those of weight and bias."""
     grid, rows, columns = _tiles(x)
     parts = mean.new_empty(2, grid[0] * grid[1], x.shape[1])  # a sum for each program: the same on every run
     _launch(
-        _normalise_backward, grid, grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:],
+        _normalize_backward, grid, grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:],
         _exact(mean), rows, columns, num_warps=8,
     )  # fmt: skip
     by_weight, by_bias = parts.sum(1).to(weight.dtype)
@@ -205,7 +205,7 @@ def _tile(features, length, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def _normalise(
+def _normalize(
     x, weight, bias, y, mean, scale, eps, features, length,
     EXACT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
@@ -222,7 +222,7 @@ def _normalise(
 
 
 @triton.jit
-def _normalise_backward(
+def _normalize_backward(
     grad, x, weight, mean, scale, out, parts, features, length,
     EXACT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip

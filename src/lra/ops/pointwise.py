@@ -65,7 +65,7 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     return torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
 
 
-def normalise(
+def normalize(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor
 ) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (…, 1, L)."""
@@ -77,10 +77,10 @@ def normalise(
     torch.add(x.mul_(scale).mul_(weight.unsqueeze(1)), bias.unsqueeze(1), out=y)
 
 
-def normalise_backward(
+def normalize_backward(
     grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, out: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of `normalise`: of x to `out`; returns those of weight and bias."""
+    """The gradients of `normalize`: of x to `out`; returns those of weight and bias."""
     features = len(weight)
     normal = (x - mean).mul_(scale)
     product = grad * normal

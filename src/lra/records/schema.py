@@ -129,7 +129,7 @@ class Selection(Model):
 class Parameters(Model):
     total: int
     trainable: int
-    groups: dict[str, int]  # optimiser group -> number of values
+    groups: dict[str, int]  # optimizer group -> number of values
 
 
 class Compute(Model):

@@ -136,7 +136,7 @@ def progress(job: Job) -> float:
 def seconds_left(planned: Iterable[Job], busy: int = 1) -> float | None:
     """Estimated seconds of the unfinished runs, from the finished ones of the same recipe; None if unknown.
 
-    `busy` runs go on at a time.
+    `busy` runs are active at a time.
     """
     planned = list(planned)
     known: dict[str, list[float]] = {}

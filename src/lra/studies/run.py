@@ -39,7 +39,7 @@ def run_all(
     """Run what is not complete; the number of jobs in each state at the end.
 
     Here, one after the other, column by column, so that a study names its cheapest column first; with a `launcher`
-    of Hydra's (slurm, ray) all cells at once, the seeds of a cell as one array. Ctrl-C stops what is going on here
+    of Hydra's (slurm, ray) all cells at once, the seeds of a cell as one array. Ctrl-C stops what is running here
     (it resumes next time) and the study with it. The runs share a `limit` in seconds: each may take what the ones
     before it left.
     """
@@ -106,7 +106,7 @@ def log_path(job: Job) -> Path:
 
 
 def overview(jobs: Sequence[Job], current: Job | None = None) -> Table:
-    """The table of `status`, and of `run` while it is going on.
+    """The table of `status`, and of `run` while it is running.
 
     `reduced` counts recorded runs of the same recipe, changes and seed that were cut; they complete no cell.
     """

@@ -31,7 +31,7 @@ _COLUMNS = {
 }
 _TITLES = {
     "kernels": "Forward and backward, float32",
-    "step": "A training step: forward, backward, optimiser",
+    "step": "A training step: forward, backward, optimizer",
     "data": "Batches from prepared data, one thread",
     "bytes": "A training step on a GPU: forward and backward, counted; the times are lower bounds",
 }

@@ -19,8 +19,8 @@ from lra.studies.schema import PAPER_DATA
 from lra.tables.select import Cell, Table
 from lra.tables.statistics import scale
 
-# Okabe and Ito's colours, told apart by colour-blind readers; the lightest are left out
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's colors, told apart by color-blind readers; the lightest are left out
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = (".", "x", "^")
 WIDE = 10.0  # times of such a spread are drawn on a logarithmic axis
 _SETTINGS = {
@@ -46,7 +46,7 @@ def svg(figure: Figure) -> str:
 
 
 def learning_curves(cells: Iterable[Cell]) -> str | None:
-    """Validation metric by epoch, one panel a column, one colour a row; dashed where a run is excluded."""
+    """Validation metric by epoch, one panel a column, one color a row; dashed where a run is excluded."""
     columns: dict[str, list[tuple[Cell, RunRecord]]] = {}
     for cell in cells:
         for record in cell.records:
@@ -75,9 +75,9 @@ def run_curve(record: RunRecord) -> str | None:
         return None
     with matplotlib.rc_context(_SETTINGS):
         figure, (left, right) = _panels(2)
-        for key, colour in (("train_loss", COLOURS[0]), ("val_loss", COLOURS[1])):
+        for key, color in (("train_loss", COLORS[0]), ("val_loss", COLORS[1])):
             rows = [r for r in record.metrics.curve if key in r]
-            left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=colour, label=key)
+            left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=color, label=key)
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set(xlabel="epoch", ylabel="loss")
@@ -85,7 +85,7 @@ def run_curve(record: RunRecord) -> str | None:
         _curve(right, record, "-", **_look(2))
         best = record.metrics.best_val
         if best:
-            right.plot(best.epoch, best.value * scale(record), "o", color=COLOURS[1], label="best")
+            right.plot(best.epoch, best.value * scale(record), "o", color=COLORS[1], label="best")
             right.legend()
         right.set(xlabel="epoch", ylabel=f"validation {_unit(record)}")
         return svg(figure)
@@ -105,7 +105,7 @@ def dots(table: Table) -> str | None:
         for axes, (column, cells) in zip(panels, columns, strict=True):
             for y, cell in enumerate(reversed(cells)):
                 s = cell.summary
-                axes.errorbar(s.mean, y, xerr=s.std or 0, fmt="o", color=COLOURS[0], capsize=3)
+                axes.errorbar(s.mean, y, xerr=s.std or 0, fmt="o", color=COLORS[0], capsize=3)
                 value = cell.reported and cell.reported.value
                 if value and value.mean is not None:
                     axes.errorbar(
@@ -113,7 +113,7 @@ def dots(table: Table) -> str | None:
                         y - 0.2,
                         xerr=float(value.std or 0),
                         fmt="D",
-                        color=COLOURS[1],
+                        color=COLORS[1],
                         markerfacecolor="white",
                         capsize=3,
                     )
@@ -139,13 +139,13 @@ def against_paper(table: Table) -> str | None:
             shown = [(c, value) for c, value in pairs if c.complete[0].metrics.name == metric]
             titles = list(dict.fromkeys(cell.planned.column.title for cell, _ in shown))
             for cell, value in shown:
-                s, colour = cell.summary, COLOURS[titles.index(cell.planned.column.title) % len(COLOURS)]
+                s, color = cell.summary, COLORS[titles.index(cell.planned.column.title) % len(COLORS)]
                 spread = {"xerr": float(value.std or 0), "yerr": s.std or 0}
-                axes.errorbar(float(value.mean), s.mean, **spread, fmt="o", color=colour, capsize=3)
+                axes.errorbar(float(value.mean), s.mean, **spread, fmt="o", color=color, capsize=3)
             ends = [x for cell, value in shown for x in (float(value.mean), cell.summary.mean)]
             axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=1, zorder=0)
             for i, title in enumerate(titles):
-                axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=title)
+                axes.plot([], [], "o", color=COLORS[i % len(COLORS)], label=title)
             unit = _unit(shown[0][0].complete[0])
             axes.set(xlabel=f"the paper's {unit}", ylabel=f"our test {unit}")
             axes.legend()
@@ -162,7 +162,7 @@ def resources(records: Iterable[RunRecord]) -> str | None:
         figure, (hours, memory) = _panels(2, height=0.8 + 0.35 * len(tasks))
         for record in finished:
             y, kind = tasks.index(record.data.task), record.budget.kind
-            look = {"color": COLOURS[0], "markerfacecolor": COLOURS[0] if kind == "paper" else "white"}
+            look = {"color": COLORS[0], "markerfacecolor": COLORS[0] if kind == "paper" else "white"}
             hours.plot(record.compute.wall_s / 3600, y, "o", **look)
             if record.compute.peak_memory_bytes:
                 memory.plot(record.compute.peak_memory_bytes / 2**30, y, "o", **look)
@@ -185,13 +185,13 @@ def against_compute(records: Iterable[RunRecord]) -> str | None:
             runs = [r for r in finished if r.metrics.name == metric]
             tasks = sorted({r.data.task for r in runs})
             for record in runs:
-                colour = COLOURS[tasks.index(record.data.task) % len(COLOURS)]
+                color = COLORS[tasks.index(record.data.task) % len(COLORS)]
                 full = record.budget.kind == "paper" and record.data.variant in PAPER_DATA
                 hours, value = record.compute.wall_s / 3600, record.metrics.test.value * scale(record)
-                fill = colour if full else "white"
-                axes.plot(hours, value, "o" if full else "v", color=colour, markerfacecolor=fill)
+                fill = color if full else "white"
+                axes.plot(hours, value, "o" if full else "v", color=color, markerfacecolor=fill)
             for i, task in enumerate(tasks):
-                axes.plot([], [], "o", color=COLOURS[i % len(COLOURS)], label=task)
+                axes.plot([], [], "o", color=COLORS[i % len(COLORS)], label=task)
             hours = [r.compute.wall_s / 3600 for r in runs]
             wide = max(hours) > WIDE * min(hours)
             axes.set(xscale="log" if wide else "linear", xlabel="hours of wall-clock time")
@@ -210,8 +210,8 @@ def kernels(length: int = 512, features: int = 4) -> str:
         for axes, name in zip(panels, names, strict=True):
             torch.manual_seed(0)
             kernel = kernel_factory(compose([f"kernel={name}"])["kernel"], length)(features, 1)
-            for line, colour in zip(kernel(length)[0], COLOURS, strict=False):
-                axes.plot(line / line.abs().max(), color=colour, linewidth=1)
+            for line, color in zip(kernel(length)[0], COLORS, strict=False):
+                axes.plot(line / line.abs().max(), color=color, linewidth=1)
             axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
         return svg(figure)
 
@@ -224,8 +224,8 @@ def _curve(axes: Axes, record: RunRecord, style: str, **look: str) -> None:
 
 
 def _look(index: int) -> dict[str, str]:
-    """Colour and marker of a row; the marker changes when the colours come round again."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index // len(COLOURS) % len(MARKERS)]}
+    """Color and marker of a row; the marker changes when the colors come round again."""
+    return {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index // len(COLORS) % len(MARKERS)]}
 
 
 def _panels(n: int, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:

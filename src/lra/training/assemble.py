@@ -52,7 +52,7 @@ class Assembled:
 
     @property
     def chance(self) -> float | None:
-        """Test accuracy of always answering the commonest class; None for a regression."""
+        """Test accuracy of always answering the majority class; None for a regression."""
         if self.spec.metric != "accuracy":
             return None
         y = self.splits["test"].y

@@ -25,7 +25,7 @@ from lra.training.processes import Stop
 AGREE_EVERY = 10  # steps between the questions of several processes to each other; each waits for all devices
 NOT_WRITTEN = (
     "The checkpoints before it are unchanged. Free some space or fix the folder; the same command then "
-    "goes on from there."
+    "resumes from there."
 )
 NAME = re.compile(r"step-(\d{8})-([0-9a-f]{16})\.ckpt")
 
@@ -86,7 +86,7 @@ class Keeper(Checkpoint):
     """Saves after every epoch, every `minutes` in between and when asked to stop.
 
     Two checkpoints are kept, and the best by the validation metric that either of them knows. Its state, saved
-    with them, is the learning curve and the best point: what a resumed run goes on from.
+    with them, is the learning curve and the best point: what a resumed run starts from.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Keeper(Checkpoint):
             counts["completed"] = counts["processed"] - under_way
 
     def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        if trainer.is_global_zero:  # what lies beyond the point the run goes on from is made again
+        if trainer.is_global_zero:  # what lies beyond the point the run resumes from is made again
             for step, path in saved(self.folder).items():
                 if step > trainer.global_step:
                     path.unlink()

@@ -111,7 +111,7 @@ class Training:
     def _fit(self) -> None:
         resume = None if self.config.force else newest(self.keeper.folder, self.console.print)
         if resume:
-            self.console.print(f"going on from {short(resume)}", soft_wrap=True)
+            self.console.print(f"resuming from {short(resume)}", soft_wrap=True)
         self.trainer.fit(
             self.module,
             self.train_loader,
@@ -159,7 +159,7 @@ class Training:
 
 @contextmanager
 def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Iterator[None]:
-    """Turn what can end a run into a status with a reason, and what the user can mend into a UserError."""
+    """Turn what can end a run into a status with a reason, and what the user can fix into a UserError."""
 
     def failed(reason: str) -> None:
         record.status, record.status_reason = "failed", capture.anonymous(reason)
@@ -173,7 +173,7 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
         failed(f"diverged: {error}")
         raise UserError(
             f"The run diverged: {error}. Lower the learning rate or lengthen the warm-up; the record says failed. "
-            "The same command goes on from the last good checkpoint."
+            "The same command resumes from the last good checkpoint."
         ) from None
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -182,7 +182,7 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
         failed(f"out of memory {step()}")
         raise UserError(
             f"Out of memory {step()} with batches of {batch_size}: {error}\ntrainer.auto_batch=true computes a batch "
-            "in parts that fit; the same command with it goes on from the last checkpoint."
+            "in parts that fit; the same command with it resumes from the last checkpoint."
         ) from None
     except UnpicklingError as error:
         failed("the checkpoint is not plain data")

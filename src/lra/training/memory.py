@@ -76,7 +76,7 @@ def backward(module: SequenceModule, model: torch.nn.Module, batch: Batch) -> Te
 def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device) -> int:
     """Into how many equal parts a batch of the longest sequences must be cut to train it in memory.
 
-    Tries real steps with a copy of the model, optimiser state included. Raises UserError if one sample alone
+    Tries real steps with a copy of the model, optimizer state included. Raises UserError if one sample alone
     does not fit.
     """
     samples = MadeUp(module.spec, batch_size)
@@ -88,7 +88,7 @@ def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device
                 model = copy.deepcopy(module.model).to(device).train()
                 optimizer = torch.optim.AdamW(model.parameters())
                 batch = on_device(samples[np.arange(batch_size // parts)], device)
-                for _ in range(2):  # the second has optimiser state beside activations
+                for _ in range(2):  # the second has optimizer state beside activations
                     backward(module, model, batch)
                     optimizer.step()
             return parts
@@ -125,5 +125,5 @@ class AutoBatch(Callback):
         if parts > 1:
             self.note(
                 f"A batch of {self.batch_size} is computed in {parts} parts of {own // parts} samples on each device; "
-                "normalisation over the batch sees a part at a time."
+                "normalization over the batch sees a part at a time."
             )

@@ -1,4 +1,4 @@
-"""The Lightning module: loss, metrics, optimiser, and the state that makes a resumed run exact."""
+"""The Lightning module: loss, metrics, optimizer, and the state that makes a resumed run exact."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class SequenceModule(pl.LightningModule):
         self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
         return loss
 
-    def on_train_epoch_start(self) -> None:  # not called when a run goes on within an epoch
+    def on_train_epoch_start(self) -> None:  # not called when a run resumes within an epoch
         self.losses["train_loss"].reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
@@ -154,7 +154,7 @@ class SequenceModule(pl.LightningModule):
         states = restored.get("processes", [])
         if len(states) == world:
             self._restore_own(states[rank])
-        else:  # a new run, or one that goes on with another number of processes
+        else:  # a new run, or one that resumes with another number of processes
             if world > 1:
                 torch.manual_seed(torch.initial_seed() + rank)  # dropout masks of their own
             for state in states if rank == 0 else []:

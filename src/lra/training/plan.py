@@ -65,7 +65,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     if assembled.made_up:
-        grid.add_row("data", "not prepared yet: measured on made-up input of the greatest length")
+        grid.add_row("data", "not prepared yet: measured on synthetic input of the greatest length")
     if parts > 1:
         grid.add_row("batch", f"{plan.batch_size} in {parts} parts on each device, to fit into memory")
     grid.add_row(

@@ -147,9 +147,7 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
             try:
                 held.enter_context(locked(run_dir / "lock", wait=False))
             except Busy:
-                raise UserError(
-                    f"This run is going on in another process (lock {run_dir / 'lock'})."
-                ) from None
+                raise UserError(f"This run is active in another process (lock {run_dir / 'lock'}).") from None
             except OSError as error:
                 raise UserError(
                     f"{run_dir} cannot be written: {error.strerror}. Choose another output_dir=…, or fix the folder."

@@ -101,7 +101,7 @@ class PathfinderBatch:
     distractors: np.ndarray  # (B, distractors, distractor_length, 2, 2) float32; NaN for those left out
     distractor_counts: np.ndarray  # (B,) uint8
     marker_snakes: np.ndarray  # (B, 2) uint8: the target whose origin is marked, and the one whose end is
-    markers: np.ndarray  # (B, 2, 2) int16: centres of the origin marker and the end marker
+    markers: np.ndarray  # (B, 2, 2) int16: centers of the origin marker and the end marker
 
 
 def generate_batch(parameters: PathfinderParameters, seed: int, first: int, count: int) -> PathfinderBatch:

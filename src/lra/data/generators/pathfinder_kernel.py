@@ -127,7 +127,7 @@ def _collides(mask, core, y, x):
 
 @njit(cache=True, nogil=True)
 def _stamp(image, stamp, y, x):
-    """image = max(image, stamp centred at (y, x))."""
+    """image = max(image, stamp centered at (y, x))."""
     size, reach = image.shape[0], stamp.shape[0] // 2
     left, right = max(x - reach, 0), min(x + reach + 1, size)
     for v in range(max(y - reach, 0), min(y + reach + 1, size)):
@@ -243,12 +243,12 @@ def _empty_room(room, rules):
 
 
 @njit(cache=True, nogil=True)
-def _paint(canvas, stamp, level, y, x, centre_y, centre_x):
-    """canvas = max(canvas, level[stamp]) with the stamp's pixel (centre_y, centre_x) at (y, x)."""
+def _paint(canvas, stamp, level, y, x, center_y, center_x):
+    """canvas = max(canvas, level[stamp]) with the stamp's pixel (center_y, center_x) at (y, x)."""
     size, n = canvas.shape[0], stamp.shape[0]
-    for v in range(max(y - centre_y, 0), min(y - centre_y + n, size)):
-        for u in range(max(x - centre_x, 0), min(x - centre_x + n, size)):
-            value = level[stamp[v - y + centre_y, u - x + centre_x]]
+    for v in range(max(y - center_y, 0), min(y - center_y + n, size)):
+        for u in range(max(x - center_x, 0), min(x - center_x + n, size)):
+            value = level[stamp[v - y + center_y, u - x + center_x]]
             canvas[v, u] = max(canvas[v, u], value)
 
 
@@ -287,7 +287,7 @@ def draw_images(
     canvas = np.empty((size, size))
     pivots = np.empty((2, 2), np.int64)
     weight = np.empty(t.step.shape[0])
-    centre = t.line.shape[1] // 2
+    center = t.line.shape[1] // 2
     for row in rows:
         start(state, seed, np.uint64(first + row))
         uniform(state)  # the margin's draw
@@ -301,10 +301,10 @@ def draw_images(
         canvas[:] = 0
         for s in range(2):
             for y, x, orientation in targets[row, s]:
-                _paint(canvas, t.line[orientation], levels[0], y, x, centre, centre)
+                _paint(canvas, t.line[orientation], levels[0], y, x, center, center)
         for s in range(counts[row]):
             for y, x, orientation in distractors[row, s]:
-                _paint(canvas, t.line[orientation], levels[1], y, x, centre, centre)
+                _paint(canvas, t.line[orientation], levels[1], y, x, center, center)
         origin = below(state, 2)
         terminal = origin if labels[row] == 1 else 1 - origin
         markers[row, 0], markers[row, 1] = origin, terminal

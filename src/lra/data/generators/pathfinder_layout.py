@@ -54,7 +54,7 @@ def write_official_layout(
     workers: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Generate `count` images into `folder` (see `level_folder`) in the official layout; go on if a run was
+    """Generate `count` images into `folder` (see `level_folder`) in the official layout; resume if a run was
     cut short.
 
     A batch's metadata is written last and marks it complete. `generator.json` notes what the folder is being
@@ -77,7 +77,7 @@ def write_official_layout(
     except OSError as error:
         raise UserError(
             f"Cannot write Pathfinder images to {folder}: {error}. Complete batches are kept; free space or "
-            "take another folder, and run the same command again to go on."
+            "take another folder, and run the same command again to resume."
         ) from error
 
 

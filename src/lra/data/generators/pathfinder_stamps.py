@@ -28,7 +28,7 @@ class PaddleTables(NamedTuple):
     """
 
     angle: np.ndarray  # (K,) float64: of a seed, tail to head; of an extension, pivot to head
-    line: np.ndarray  # (K, s, s) uint8: the paddle, centred on the seed's tail or the extension's head
+    line: np.ndarray  # (K, s, s) uint8: the paddle, centered on the seed's tail or the extension's head
     mask: np.ndarray  # (K, s, s) uint8: the paddle and its margin
     widened: np.ndarray  # (K, s + 2·margin, s + 2·margin) uint8: `mask` dilated by the disc of the margin
     core: np.ndarray  # (·, 3) int32: offsets and values of the mask's pixels that can collide
@@ -103,15 +103,15 @@ def step_preference(angle: np.ndarray, step_angle: np.ndarray, continuity: float
 def paddle_stamp(
     angle: float, length: int, thickness: float, margin: int, antialias_scale: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(line, mask), each (s, s) uint8, of the paddle that leaves the centre along (sin angle, cos angle)."""
+    """(line, mask), each (s, s) uint8, of the paddle that leaves the center along (sin angle, cos angle)."""
     reach = length + int(np.ceil(thickness)) + margin
-    centre = reach * antialias_scale
+    center = reach * antialias_scale
     head_y, head_x = (
-        int(np.ceil(centre + length * antialias_scale * part)) for part in (np.sin(angle), np.cos(angle))
+        int(np.ceil(center + length * antialias_scale * part)) for part in (np.sin(angle), np.cos(angle))
     )
-    canvas = Image.new("L", (2 * centre + 1, 2 * centre + 1))
+    canvas = Image.new("L", (2 * center + 1, 2 * center + 1))
     ImageDraw.Draw(canvas).line(
-        [(centre, centre), (head_x, head_y)], fill=255, width=round(thickness * antialias_scale)
+        [(center, center), (head_x, head_y)], fill=255, width=round(thickness * antialias_scale)
     )
     fine = np.asarray(canvas)
     occupied = ndimage.binary_dilation(fine, disc(margin * antialias_scale)).astype(np.uint8) * 255
@@ -141,7 +141,7 @@ def seed_footprint(mask: np.ndarray, reach: int) -> np.ndarray:
     unusable.
 
     The element is the paddle mask cast to uint8, which keeps only full ones, in a window of side 2·reach + 1
-    whose paddle starts one pixel beside the window's centre. OpenCV anchors the element at the centre, does
+    whose paddle starts one pixel beside the window's center. OpenCV anchors the element at the center, does
     not reflect it, and gives minus infinity where it lies outside the image altogether; the generator takes a
     negative minimum for a full mask. That happens in a corner of the image unless the element enters all four
     quadrants, and with a margin of 1 it rules out most orientations: at 32 and 64 pixels it decides how many
@@ -156,7 +156,7 @@ def seed_footprint(mask: np.ndarray, reach: int) -> np.ndarray:
 def marker_stamps(radius: float, antialias_scale: int) -> np.ndarray:
     """(n, n, n, n) uint8: [class of y, class of x] is the marker's window of side n.
 
-    Resizing renormalises its filter at the image's border, so a marker near it looks different. With n =
+    Resizing renormalizes its filter at the image's border, so a marker near it looks different. With n =
     2·reach + 1, class reach is a marker far from both borders, class k < reach one k pixels from the low
     border, n - 1 - k the same from the high border.
     """

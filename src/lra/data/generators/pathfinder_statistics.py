@@ -10,7 +10,7 @@ from lra.data.generators.pathfinder_stamps import marker_stamps
 
 GREY_BINS = np.array([0, 1, 16, 64, 112, 128, 160, 192, 224, 255, 256])
 DASH = 95  # brighter pixels belong to a dash, not to the ringing of the resize filter
-NEIGHBOURS = np.ones((3, 3))
+NEIGHBORS = np.ones((3, 3))
 
 
 def image_statistics(images: np.ndarray, parameters: PathfinderParameters) -> dict[str, np.ndarray]:
@@ -27,8 +27,8 @@ def image_statistics(images: np.ndarray, parameters: PathfinderParameters) -> di
         "bright (> 127)": (flat > 127).mean(axis=1),
         "border mean": images[:, outer].mean(axis=1) / 255,
         "border bright": (images[:, outer] > 127).mean(axis=1),
-        "centre mean": images[:, inner].mean(axis=1) / 255,
-        "pieces": np.array([ndimage.label(image > DASH, NEIGHBOURS)[1] for image in images]),
+        "center mean": images[:, inner].mean(axis=1) / 255,
+        "pieces": np.array([ndimage.label(image > DASH, NEIGHBORS)[1] for image in images]),
     }
     stamp = marker_stamps(parameters.marker_radius, parameters.antialias_scale)
     core = stamp[len(stamp) // 2, len(stamp) // 2] >= 250
@@ -56,7 +56,7 @@ def marker_statistics(image: np.ndarray, core: np.ndarray) -> dict[str, float]:
         remaining[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = 0
     (y0, x0), (y1, x1) = found
     level = score[y0, x0]
-    labels, _ = ndimage.label(image >= 0.9 * level, NEIGHBOURS)
+    labels, _ = ndimage.label(image >= 0.9 * level, NEIGHBORS)
     return {
         "marker brightness": float(level),
         "second marker brightness": float(score[y1, x1]),
