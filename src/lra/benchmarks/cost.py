@@ -1,8 +1,8 @@
 """Seconds and peak memory of a piece of work; on the CPU fast and naive, in turns.
 
 Each side has processes of its own: ours with the settings that training runs have (`lra.environment`, `lra.cpu`), the
-naive twin's with PyTorch's. PyTorch does not count what it allocates on a CPU, and what a process held once stays in its
-high-water mark, so the mark is read before and after, workspace of libraries included. Linux only.
+naive twin's with PyTorch's. PyTorch does not count what it allocates on a CPU, and what a process held once stays in
+its high-water mark, so the mark is read before and after, workspace of libraries included. Linux only.
 """
 
 from __future__ import annotations
