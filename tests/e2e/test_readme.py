@@ -74,9 +74,8 @@ def test_the_table_of_recipes_names_all_of_them():
         r"`([^`]+)`", README[README.index("## The recipes") : README.index("Each is one screen")]
     )
     tasks = ["listops", "text", "retrieval", "image", "pathfinder", "pathx"]
-    named = {
-        f"lra/{t}-{s}" for t in tasks for s in ("s4d", "s4", "s4-original", "dss", "s4-dss", "transformer")
-    }
+    models = ("s4d", "s4", "s4-original", "s5", "lru", "dss", "s4-dss", "transformer")
+    named = {f"lra/{task}-{model}" for task in tasks for model in models}
     for row in rows:
         if "{" in row:
             head, options, tail = re.fullmatch(r"(.*)\{(.*)\}(.*)", row).groups()
