@@ -52,17 +52,26 @@ def _names(group: str) -> list[str]:
 
 
 def _braced(names: Iterable[str]) -> list[str]:
-    """`lra/image-{dss,s4}` for lra/image-dss and lra/image-s4."""
+    """`lra/image-{dss,s4}` for lra/image-dss and lra/image-s4; `lra/image-{a,b}`, `lra/image-{c}` where it is long."""
     groups: dict[str, list[str]] = {}
     for name in names:
         suite, _, recipe = name.rpartition("/")
         task, dash, model = recipe.partition("-")
         start = f"{suite}/{task}-" if dash else f"{suite}/"
         groups.setdefault(start.lstrip("/"), []).append(model if dash else recipe)
-    return [
-        start + (f"{{{','.join(ends)}}}" if len(ends) > 1 else ends[0])
-        for start, ends in sorted(groups.items())
-    ]
+    lines = []
+    for start, ends in sorted(groups.items()):
+        if len(ends) == 1:
+            lines.append(start + ends[0])
+            continue
+        part: list[str] = []
+        for end in ends:
+            if len("  experiment=" + start + ",".join([*part, end])) > 76:
+                lines.append(f"{start}{{{','.join(part)}}}")
+                part = []
+            part.append(end)
+        lines.append(f"{start}{{{','.join(part)}}}")
+    return lines
 
 
 def _wrapped(group: str, names: list[str], width: int = 80) -> str:
