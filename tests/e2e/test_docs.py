@@ -120,11 +120,9 @@ def test_adding_a_model(copy, listops, tmp_path_factory):
     assert re.search(r"\d\d passed", done.stdout)
     assert "gru:listops" in done.stdout
     table = done.stdout[done.stdout.index(r"\begin{table") :]
-    own, paper = (
-        next(line for line in table.splitlines() if name in line) for name in ("GRU (ours)", "S4D-LegS")
-    )
-    assert "60.47" in paper
-    assert re.search(r"\d\d?\.\d", own + table[table.index(own) + len(own) :].split("S4D-LegS")[0])
+    own, paper = ([x for x in table.splitlines() if name in x] for name in ("GRU (ours)", "S4D-LegS"))
+    assert "60.47" in paper[0]
+    assert re.search(r"\d\d?\.\d", own[-1])  # in the part of the table for reduced runs
     (record,) = (copy / "results/runs/my/listops-gru").glob("*.json")
     assert "gru.GRU" in record.read_text()
 
