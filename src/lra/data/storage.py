@@ -306,10 +306,7 @@ def _remembered(
     compute: Callable[[list[tuple[str, Path]]], Any],
     plausible: Callable[[Any], Any],
 ) -> Any:
-    """What `compute` makes of the files, from the JSON file `cache` if no name, size or time has changed.
-
-    Official folders hold up to 200 000 files. A cache that cannot be read or written only costs time.
-    """
+    """What `compute` makes of the files, or `cache` (JSON) says of them if no name, size or time has changed."""
     entries = sorted((str(path.relative_to(root)), path) for path in files)
     stamps = hashlib.sha256()
     for name, path in entries:
