@@ -81,7 +81,8 @@ def test_same_seed_same_result_and_other_seed_another(toy):
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
-def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule):
+def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule, device):
+    toy["trainer"]["accelerator"] = "gpu" if device == "cuda" else "cpu"
     toy["model"]["dropout"] = 0.2  # its random numbers must continue too
     if schedule == "plateau":
         toy = plateau(toy)

@@ -22,15 +22,15 @@ def close(ours, expected, tolerance: float, what: str, floor: float = 1e-12) -> 
         assert (ours - expected).norm() <= tolerance * expected.norm(), what
 
 
-def test_training_follows_the_published_code(golden):
+def test_training_follows_the_published_code(golden, device):
     torch.manual_seed(0)
-    model, tolerance = golden.model(), golden.tolerances
+    model, tolerance = golden.model().to(device), golden.tolerances
     optimizer = make_optimizer(model, golden.optimizer())
     schedule = make_scheduler(optimizer, golden.schedule(), higher_is_better=True)
     per_batch = not isinstance(schedule, ReduceLROnPlateau)
     model.train()
     for step, expected in enumerate(golden.arrays["loss"]):
-        x, lengths, y = golden.batch(step)
+        x, lengths, y = (part.to(device) for part in golden.batch(step))
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x, lengths), y)
         assert loss.item() == pytest.approx(expected, rel=tolerance["loss"]), f"loss of step {step}"
@@ -38,7 +38,7 @@ def test_training_follows_the_published_code(golden):
         if step == 0:
             gradients = {name: p.grad for name, p in model.named_parameters()}
             for name, value in golden.values("grad0."):
-                close(gradients[name], value, tolerance["gradient"], f"gradient of {name}")
+                close(gradients[name].cpu(), value, tolerance["gradient"], f"gradient of {name}")
         optimizer.step()
         if per_batch:
             schedule.step()
@@ -47,10 +47,10 @@ def test_training_follows_the_published_code(golden):
     model.eval()
     named = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, value in golden.values("end."):
-        close(named[name], value, tolerance["end"], f"end value of {name}")
-    x, lengths, _ = golden.batch(None)
+        close(named[name].cpu(), value, tolerance["end"], f"end value of {name}")
+    x, lengths, _ = (part.to(device) for part in golden.batch(None))
     torch.testing.assert_close(
-        model(x, lengths), golden.tensor("eval_logits"), rtol=0, atol=tolerance["logits"]
+        model(x, lengths).cpu(), golden.tensor("eval_logits"), rtol=0, atol=tolerance["logits"]
     )
 
 
