@@ -35,6 +35,7 @@ NEUTRAL_TRAINER = (
     "devices",
     "num_nodes",
     "tf32",
+    "cuda_graphs",
     "auto_batch",
     "data_on_device",
     "checkpoint_minutes",
@@ -131,6 +132,7 @@ class Trainer(Strict):
     sync_batchnorm: bool
     precision: Literal["32-true", "64-true"]
     tf32: bool
+    cuda_graphs: bool
     auto_batch: bool
     data_on_device: bool
     checkpoint_minutes: float = Field(ge=0, le=10**6)

@@ -1,6 +1,7 @@
 """The Triton kernels equal their PyTorch twins: in Triton's interpreter on the CPU, and on a GPU if there is one."""
 
 import os
+import struct
 import subprocess
 import sys
 
@@ -73,7 +74,8 @@ def test_equal_on_a_gpu():
 
 
 @pytest.mark.slow
-def test_compile_for_a_gpu_that_is_not_there():
+@pytest.mark.parametrize("exact", [False, True])
+def test_compile_for_a_gpu_that_is_not_there(exact):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
@@ -81,12 +83,23 @@ def test_compile_for_a_gpu_that_is_not_there():
 
     tuned = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
     kernels = [*(kernel.fn for kernel in tuned), fused._normalize, fused._normalize_backward]
-    constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": False}
+    constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": exact, "EPS": 1e-5}
     constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32}
-    numbers = {"features": "i32", "length": "i32", "eps": "fp32"}
+    numbers, pointer = {"features": "i32", "length": "i32"}, "*fp64" if exact else "*fp32"
     for kernel in kernels:
         chosen = {name: value for name, value in constants.items() if name in kernel.arg_names}
-        signature = {n: "constexpr" if n in chosen else numbers.get(n, "*fp32") for n in kernel.arg_names}
+        signature = {n: "constexpr" if n in chosen else numbers.get(n, pointer) for n in kernel.arg_names}
         constexprs = {(kernel.arg_names.index(name),): value for name, value in chosen.items()}
         source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)
-        assert compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+        ptx = compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+        for value in written(kernel.__name__, exact):
+            assert value in ptx, (kernel.__name__, value)
+
+
+def written(kernel: str, exact: bool) -> list[str]:
+    """How PTX writes the constants of a kernel in the precision of its arithmetic."""
+    constants = {"_activate": [0.5**0.5], "_activate_backward": [0.5**0.5], "_normalize": [1e-5]}.get(
+        kernel, []
+    )
+    kind, sign = (">d", "0d") if exact else (">f", "0f")
+    return [sign + struct.pack(kind, value).hex().upper() for value in constants]

@@ -205,15 +205,15 @@ def _tile(features, length, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def _normalize(
-    x, weight, bias, y, mean, scale, eps, features, length,
+def _normalize(  # EPS is part of the code: an argument would be float32
+    x, weight, bias, y, mean, scale, EPS: tl.constexpr, features, length,
     EXACT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     batch, feature, position, at, inside = _tile(features, length, ROWS, COLUMNS)
     value = _load(x + at, inside, EXACT)
     average = (tl.sum(value, 0) / features)[None, :]
     value = tl.where(inside, value - average, 0)
-    inverse = (1 / tl.sqrt(tl.sum(value * value, 0) / features + eps))[None, :]
+    inverse = (1 / tl.sqrt(tl.sum(value * value, 0) / features + EPS))[None, :]
     there = feature < features
     value = value * inverse * _load(weight + feature, there, EXACT) + _load(bias + feature, there, EXACT)
     tl.store(y + at, value, mask=inside)

@@ -21,6 +21,7 @@ from lra.terminal import Console, complain
 from lra.training.assemble import Assembled, loggers, make_trainer
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
 from lra.training.checkpoint import Keeper, newest
+from lra.training.graphs import Graphs
 from lra.training.memory import AutoBatch, is_out_of_memory
 from lra.training.processes import Stop, is_main, training_device
 from lra.training.selfcheck import self_check
@@ -67,6 +68,8 @@ class Training:
         if config.trainer.auto_batch:
             both = [self.train_loader, self.val_loader]
             callbacks.append(AutoBatch(both, plan.batch_size, self.note))
+        elif config.trainer.cuda_graphs and config.trainer.processes == 1:
+            self.module.call = Graphs(self.module.model, self.note)
         logger = loggers(config, run_dir, record.identity.experiment, record.run_id)
         self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -69,6 +70,7 @@ class SequenceModule(pl.LightningModule):
         self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in SPLITS})
         if self.spec.metric == "rmse":
             self.metrics["standard_error"] = StandardError()
+        self.call: Callable[..., Tensor] = model.__call__  # or a replay of it: lra.training.graphs
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] = {}
@@ -79,7 +81,7 @@ class SequenceModule(pl.LightningModule):
         return MulticlassAccuracy(self.spec.outputs, average="micro")
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(batch.x, batch.lengths, self.rate)
+        return self.call(batch.x, batch.lengths, self.rate)
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         if self.spec.metric == "rmse":
