@@ -1,6 +1,6 @@
 """Steps as CUDA graphs: where one shape of batches prevails, a step's thousand launches become two.
 
-A graph runs the same kernels on the same numbers, so results do not change by a bit.
+A graph runs the same kernels on the same numbers. Each is compared with the operations one by one before it is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+TOLERANCE = 1e-5  # of the greatest value; sums whose order is up to the GPU differ in the last bits
 AFTER = 10  # calls with a shape before it is captured: by then kernels are chosen and FFTs planned
 OWN = (
     "lra.",
@@ -47,9 +48,9 @@ class Graphs:
         if self._usable and x.device.type == "cuda":
             key = (self.model.training, x.shape, rate)
             places = tuple(tensor.data_ptr() for tensor in self._weights())
-            captured = self._captured.get(key)
+            prevails, captured = self._prevails(key), self._captured.get(key)
             if captured is None or captured.places != places:
-                captured = self._capture(key, x, lengths, places) if self._prevails(key) else None
+                captured = self._capture(key, x, lengths, places) if prevails else None
             if captured is not None:
                 return captured.call(x, lengths)
         return self.model(x, lengths, rate)
@@ -61,15 +62,31 @@ class Graphs:
 
     def _capture(self, key: tuple, x: Tensor, lengths: Tensor, places: tuple[int, ...]) -> Captured | None:
         make = _with_gradient if torch.is_grad_enabled() else _without_gradient
+        model = _AtRate(self.model, key[-1])
         try:
             with self._unchanged(x.device):
-                call = make(_AtRate(self.model, key[-1]), x.clone(), lengths.clone())
+                call = make(model, x.clone(), lengths.clone())
+            expected, found = (self._results(function, x, lengths) for function in (model, call))
+            if not all(_same(*pair) for pair in zip(expected, found, strict=True)):
+                raise RuntimeError("its results are not those of the same operations one by one.")
         except RuntimeError as error:  # out of memory, or an operation that cannot be captured
             self._usable = False
             self.note(f"No CUDA graph could be made, so steps are slower: {str(error).splitlines()[0]}")
             return None
         self._captured[key] = Captured(call, places)
         return self._captured[key]
+
+    def _results(self, function: Call, x: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Outputs, running statistics, random numbers used and, in training, gradients of a call."""
+        with self._unchanged(x.device):
+            outputs = function(x, lengths)
+            found = [outputs.detach().clone(), torch.cuda.get_rng_state(x.device)]
+            found += [buffer.clone() for buffer in self.model.buffers()]
+            if torch.is_grad_enabled():
+                wanted = [p for p in self.model.parameters() if p.requires_grad]
+                gradients = torch.autograd.grad(outputs.sum(), wanted, allow_unused=True)
+                found += [g.clone() for g in gradients if g is not None]
+            return found
 
     def _weights(self) -> Iterator[Tensor]:
         yield from self.model.parameters()
@@ -86,6 +103,12 @@ class Graphs:
             for buffer, value in buffers:
                 buffer.copy_(value)
             torch.cuda.set_rng_state(state, device)
+
+
+def _same(expected: Tensor, found: Tensor) -> bool:
+    if not expected.is_floating_point():
+        return torch.equal(expected, found)
+    return bool((expected - found).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 class _AtRate(nn.Module):
