@@ -9,6 +9,22 @@ from lra.benchmarks import step
 from lra.benchmarks.cost import Cost
 from lra.benchmarks.straightforward import straightforward
 from lra.config import Config
+from lra.tables.benchmarks import document
+
+
+def test_a_table_has_the_columns_that_were_measured():
+    row = {"setting": "lra/text-dss", "length": 2048, "batch": 50, "fast_seconds": 0.0215, "launches": 964}
+    machine = {
+        "device": "GPU",
+        "cpu": "CPU",
+        "threads": 1,
+        "torch": "2.11.0",
+        "git_rev": "0" * 12,
+        "date": "2026-11-26",
+    }
+    (grid,) = document("step-cuda", {"machine": machine, "rows": [row | {"busy_seconds": 0.0091}]}).grids
+    assert grid.columns == ["model", "L", "B", "ms", "launches", "busy, ms"]
+    assert [entry.text for entry in grid.lines[0]] == ["lra/text-dss", "2048", "50", "22", "964", "9.1"]
 
 
 def toy(kernel: str, **changes) -> step.Setting:

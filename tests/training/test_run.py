@@ -105,6 +105,25 @@ def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule, device):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_earlier_starts_are_kept(toy, monkeypatch):
+    """The hardware and the code of the last start are not those of the whole run."""
+    with monkeypatch.context() as patch:
+        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
+        with pytest.raises(SystemExit):
+            run(toy)
+    monkeypatch.setattr(sources, "MODEL_PARTS", ("ops",))
+    torch.set_num_threads(2)
+    try:
+        resumed = run(toy)
+    finally:
+        torch.set_num_threads(1)
+    (first,) = resumed.earlier  # its last checkpoint ended epoch 2
+    assert (first.hardware.partition(" of ")[0], first.steps) == ("1 core", 12)
+    assert [words.partition(" of ")[0] for words in resumed.hardware] == ["1 core", "2 cores"]
+    assert resumed.code_labels == [first.code]
+    assert resumed.health == ["The code changed at step 12, where the run was resumed: lra."]
+
+
 def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
     first = run(toy)
     monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))

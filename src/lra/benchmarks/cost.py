@@ -56,6 +56,23 @@ def gpu_cost(work: Work, repeats: int, device: torch.device) -> Cost:
     return Cost(least, torch.cuda.max_memory_allocated(device))
 
 
+def gpu_activity(work: Work) -> dict[str, float]:
+    """How many kernels and copies a piece of work starts on a GPU, and how long the GPU works on them."""
+    from torch.profiler import ProfilerActivity, profile
+
+    work()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as found:
+        work()
+        torch.cuda.synchronize()
+    spans = [event.time_range.elapsed_us() for event in found.events() if _on_gpu(event)]
+    return {"launches": len(spans), "busy_seconds": sum(spans) / 1e6}
+
+
+def _on_gpu(event: Any) -> bool:
+    """Whether a profiled event is work of the device, not a name that PyTorch gave to a stretch of it."""
+    return event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation
+
+
 def seconds(work: Work, device: torch.device) -> float:
     """Seconds of a piece of work, with the device at rest before and after."""
     _wait(device)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.benchmarks.cost import Cost, Work, costs, gpu_cost, seconds
+from lra.benchmarks.cost import Cost, Work, costs, gpu_activity, gpu_cost, seconds
 from lra.benchmarks.straightforward import straightforward
 from lra.config import Config, compose
 from lra.data.spec import Batch, TaskSpec
@@ -99,6 +99,7 @@ def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, A
         "ratio": found["naive"].seconds / found["fast"].seconds,
         "samples_per_s": setting.batch / found["fast"].seconds,
         **{f"{side}_peak_bytes": cost.peak_bytes for side, cost in found.items()},
+        **(gpu_activity(step_function(setting, device)) if device.type == "cuda" else {}),
         "breakdown": breakdown(setting, repeats, device),
     }
 

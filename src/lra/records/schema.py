@@ -152,6 +152,13 @@ class Compute(Model):
         str, float
     ] = {}  # on a GPU: each operation's error against its twin, before the first step
 
+    @property
+    def hardware(self) -> str:
+        """What the run had to itself: 2 cores of a processor, or one GPU."""
+        if self.device == "cpu":
+            return f"{self.n_threads} {'core' if self.n_threads == 1 else 'cores'} of {self.cpu}"
+        return f"{self.n_devices} × {self.device}"
+
 
 class Code(Model):
     version: str
@@ -182,6 +189,14 @@ class Code(Model):
         return f"lra {self.version}, sha256 {self.package_sha256[:10]}" if self.package_sha256 else "unknown"
 
 
+class Start(Model):
+    """An earlier start of a run, on other hardware or with other code than the next."""
+
+    hardware: str
+    code: str  # its label
+    steps: int  # done in all when it ended
+
+
 class RunRecord(Model):
     schema_version: Literal[1] = SCHEMA_VERSION
     run_id: str = Field(pattern=r"^[0-9a-f]{12}$")
@@ -199,6 +214,7 @@ class RunRecord(Model):
     parameters: Parameters
     compute: Compute
     code: Code
+    earlier: list[Start] = []  # in order; compute and code are those of the last start
     health: list[str] = []  # what was said of the run while it ran: on track, at chance, loss rising …
 
     @model_validator(mode="after")
@@ -213,6 +229,24 @@ class RunRecord(Model):
         if self.budget.kind == "paper" and self.budget.reasons:
             raise ValueError("the paper's budget has no cuts, but reasons are given")
         return self
+
+    @property
+    def hardware(self) -> list[str]:
+        """All that it ran on, in order."""
+        return list(dict.fromkeys([*(start.hardware for start in self.earlier), self.compute.hardware]))
+
+    @property
+    def code_labels(self) -> list[str]:
+        """All revisions that it ran with, in order."""
+        return list(dict.fromkeys([*(start.code for start in self.earlier), self.code.label]))
+
+    def starts(self) -> list[Start]:
+        """The starts until now, the last one included; those with one hardware and code are one."""
+        last = Start(hardware=self.compute.hardware, code=self.code.label, steps=self.budget.done_steps)
+        if not last.steps:
+            return self.earlier
+        same = self.earlier and self.earlier[-1].model_copy(update={"steps": last.steps}) == last
+        return [*(self.earlier[:-1] if same else self.earlier), last]
 
 
 class EvaluationRecord(Model):

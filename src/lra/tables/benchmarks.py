@@ -16,7 +16,10 @@ _COLUMNS = {
     | _TWINS
     | _MEMORY
     | {"error": "fast_float32_error", "naive error": "naive_float32_error"},
-    "step": {"model": "setting", "L": "length", "B": "batch"} | _TWINS | _MEMORY,
+    "step": {"model": "setting", "L": "length", "B": "batch"}
+    | _TWINS
+    | {"launches": "launches", "busy, ms": "busy_seconds"}  # of a GPU
+    | _MEMORY,
     "bytes": {
         "recipe": "setting",
         "L": "length",
@@ -40,7 +43,9 @@ _TITLES = {
 def document(name: str, content: dict[str, Any]) -> Document:
     """`content` is what `lra benchmark` writes to `name`.json, such as `step-cpu`: `machine` and `rows`."""
     what, rows = name.partition("-")[0], content["rows"]
-    columns = _COLUMNS.get(what) or {key: key for row in rows for key in row}
+    measured = {key: key for row in rows for key in row}
+    columns = _COLUMNS.get(what) or measured
+    columns = {title: key for title, key in columns.items() if key in measured}
     lines = [[Entry(_shown(title, row.get(key))) for title, key in columns.items()] for row in rows]
     machine = content["machine"]
     when = f"{machine['date'][:10]}, torch {machine['torch']}, code {machine['git_rev'][:10]}"

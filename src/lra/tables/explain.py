@@ -37,8 +37,8 @@ def _record(cell: Cell, record: RunRecord, group: str) -> str:
         text.excluded(record),
         f"{record.data.variant} data",
         f"{record.budget.done_steps} of {record.budget.planned_steps} steps",
-        f"{record.compute.n_devices} × {record.compute.device}",
-        f"code {record.code.label}",
+        f"on {', then '.join(record.hardware)}",
+        f"code {', then '.join(record.code_labels)}",
         (record.finished_utc or record.created_utc)[:10],
     ]
     if group == "excluded":

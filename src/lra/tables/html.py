@@ -104,7 +104,7 @@ def _record(record: RunRecord) -> dict[str, Any]:
         "data": record.data.variant,
         "budget": record.budget.kind,
         "hours": f"{record.compute.wall_s / 3600:.2f}",
-        "device": f"{record.compute.n_devices} × {record.compute.device}",
+        "device": ", then ".join(record.hardware),
         "date": (record.finished_utc or record.created_utc)[:10],
         "curve": figures.run_curve(record),
         "json": json.dumps(content, indent=1, ensure_ascii=False),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Row
 from lra.tables import text
 from lra.tables.select import Alike, Cell, Table
@@ -70,9 +69,9 @@ def header(table: Table) -> list[tuple[str, str]]:
         ]
     if records:
         data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
-        devices = sorted({_hardware(r) for r in records})
+        devices = sorted({hardware for r in records for hardware in r.hardware})
         hours = sum(r.compute.wall_s for r in records) / 3600
-        code = sorted({r.code.label for r in records})
+        code = sorted({label for r in records for label in r.code_labels})
         lines += [
             ("Data", ", ".join(data)),
             ("Hardware", f"{', '.join(devices)}; {hours:.3g} hours"),
@@ -80,13 +79,6 @@ def header(table: Table) -> list[tuple[str, str]]:
             ("Date", max(r.finished_utc or r.created_utc for r in records)[:10]),
         ]
     return lines
-
-
-def _hardware(record: RunRecord) -> str:
-    compute = record.compute
-    if compute.device == "cpu":
-        return f"{compute.n_threads} {'core' if compute.n_threads == 1 else 'cores'} of {compute.cpu}"
-    return f"{compute.n_devices} × {compute.device}"
 
 
 def _printed(table: Table) -> Grid:

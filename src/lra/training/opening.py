@@ -23,6 +23,7 @@ from lra.records.schema import (
     Selection,
     Split,
 )
+from lra.records.sources import changed
 from lra.training.assemble import Assembled
 from lra.training.optim import group_sizes, parameter_groups
 from lra.training.processes import precision, training_device
@@ -89,5 +90,16 @@ def opening(
             restarts=previous.compute.restarts + 1 if previous else 0,
         ),
         code=capture.capture_code(run_dir, sys.orig_argv, resolved),
-        health=previous.health if previous else [],
+        earlier=previous.starts() if previous else [],
+        health=[*previous.health, *_changed(previous)] if previous else [],
     )
+
+
+def _changed(previous: RunRecord) -> list[str]:
+    """A sentence if the run goes on with a model whose code is another than before."""
+    names = changed(previous.code.sources, previous.config)
+    if not names or not previous.budget.done_steps:
+        return []
+    return [
+        f"The code changed at step {previous.budget.done_steps}, where the run was resumed: {', '.join(names)}."
+    ]
