@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 # glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_IN_HEAP = 1 << 25  # the most that glibc accepts
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 NEVER_TRIMMED = (1 << 31) - 1
 
 
@@ -23,7 +22,8 @@ def tune() -> None:
     torch.set_flush_denormal(True)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_IN_HEAP)
+        mallopt(M_MMAP_MAX, 0)  # tensors of any size come from the heap
+        mallopt(M_ARENA_MAX, 1)  # one for all threads: what the backward pass frees, the forward pass finds
         mallopt(M_TRIM_THRESHOLD, NEVER_TRIMMED)
 
 
