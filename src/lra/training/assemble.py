@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 
 from lra.config import Config
 from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
@@ -17,9 +17,10 @@ from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
 from lra.errors import UserError
 from lra.models.build import make_model
-from lra.nodes import factory, options, target
+from lra.nodes import factory
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
+from lra.training.loggers import check_logger
 from lra.training.memory import MadeUp, is_out_of_memory
 from lra.training.module import SequenceModule
 from lra.training.processes import training_device
@@ -66,6 +67,7 @@ def make_task(config: Config) -> Task:
 
 def check(config: Config) -> Task:
     """The task. Raises UserError for what can be refused before any data are prepared, such as an impossible model."""
+    check_logger(config)
     task = make_task(config)
     try:
         make_model(task.spec, config.model, config.kernel, config.mixer)
@@ -109,17 +111,6 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     model = make_model(task.spec, plan.model, config.kernel, config.mixer)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
     return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
-
-
-def loggers(config: Config, run_dir: Path, name: str, run_id: str) -> list[Logger]:
-    """CSV always, in a folder for each start; the configured logger as well."""
-    start = len([*(run_dir / "logs").glob("*")])
-    made: list[Logger] = [CSVLogger(run_dir, name="logs", version=str(start))]
-    if config.logger:
-        made.append(
-            target(config.logger)(save_dir=run_dir, name=name, version=run_id, **options(config.logger))
-        )
-    return made
 
 
 def make_trainer(

@@ -121,6 +121,7 @@ class Stopwatch(Callback):
                     torch.cuda.synchronize(module.device)
                 now = time.perf_counter()
                 self.windows.append((self._steps, now - self._begin))
+                module.log("train/samples_per_s", self._steps * self.batch_size / (now - self._begin))
                 self.train_s += now - self._begin
                 self._steps, self._begin = 0, now
         self._end = time.perf_counter()

@@ -18,10 +18,11 @@ from lra.paths import short
 from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
 from lra.terminal import Console, complain
-from lra.training.assemble import Assembled, loggers, make_trainer
+from lra.training.assemble import Assembled, make_trainer
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
 from lra.training.checkpoint import Keeper, newest
 from lra.training.graphs import Graphs
+from lra.training.loggers import make_loggers
 from lra.training.memory import AutoBatch, is_out_of_memory
 from lra.training.processes import Stop, is_main, training_device
 from lra.training.selfcheck import self_check
@@ -70,8 +71,8 @@ class Training:
             callbacks.append(AutoBatch(both, plan.batch_size, self.note))
         elif config.trainer.cuda_graphs and config.trainer.processes == 1:
             self.module.call = Graphs(self.module.model, self.note)
-        logger = loggers(config, run_dir, record.identity.experiment, record.run_id)
-        self.trainer = make_trainer(config, plan, run_dir, callbacks, logger)
+        loggers = make_loggers(config, record, run_dir)
+        self.trainer = make_trainer(config, plan, run_dir, callbacks, loggers)
 
     def run(self) -> RunRecord:
         """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""

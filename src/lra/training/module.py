@@ -17,7 +17,7 @@ from lra.config import Optimizer, Scheduler
 from lra.data.datasets import share
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
-from lra.training.optim import make_optimizer, make_scheduler
+from lra.training.optim import group_label, make_optimizer, make_scheduler
 from lra.vocabulary import SPLITS
 
 
@@ -122,11 +122,22 @@ class SequenceModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = make_optimizer(self.model, self.optimizer_config)
+        self.groups = [group_label(group) for group in optimizer.param_groups]
         scheduler = make_scheduler(optimizer, self.scheduler_config, self.spec.higher_is_better)
         if isinstance(scheduler, ReduceLROnPlateau):
             self.plateau = scheduler
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the gradient's norm, before it is clipped, and the rate of each group, with the loss."""
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+        for label, group in zip(self.groups, optimizer.param_groups, strict=True):
+            self.log(f"rate of {label}", group["lr"])
 
     def on_validation_epoch_end(self) -> None:
         # Lightning steps epoch schedules after it has saved the epoch's checkpoint, which loses the step on

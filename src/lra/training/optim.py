@@ -83,11 +83,14 @@ def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, A
     return list(groups.values())
 
 
+def group_label(group: dict[str, Any]) -> str:
+    """A group by its rate and decay, such as `lr 0.001, decay 0`."""
+    return f"lr {group['lr']:g}, decay {group['weight_decay']:g}"
+
+
 def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
-    """Number of values in each group, under a label such as `lr 0.001, decay 0`."""
-    return {
-        f"lr {g['lr']:g}, decay {g['weight_decay']:g}": sum(p.numel() for p in g["params"]) for g in groups
-    }
+    """Number of values in each group, under its label."""
+    return {group_label(group): sum(p.numel() for p in group["params"]) for group in groups}
 
 
 def make_optimizer(model: nn.Module, optimizer: Optimizer) -> AdamW:
