@@ -71,6 +71,9 @@ def test_stopwatch_counts_steps_not_parts(monkeypatch):
         class device:
             type = "cpu"
 
+        @staticmethod
+        def log(*_) -> None: ...
+
     watch = Stopwatch(batch_size=10)
     for _ in range(100):
         watch.on_train_batch_start()

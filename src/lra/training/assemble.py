@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from lra.config import Config
@@ -132,7 +132,7 @@ def make_trainer(
         log_every_n_steps=min(50, plan.steps_per_epoch),
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        enable_progress_bar=False,
         use_distributed_sampler=False,
     )
 

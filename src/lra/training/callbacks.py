@@ -1,4 +1,4 @@
-"""Callbacks: measure, watch for divergence, show progress, keep the record up to date."""
+"""Callbacks: measure, and watch for divergence and for runs that are behind the published ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBar, RichProgressBarTheme
 from torch import Tensor
 
 from lra.config import Expected
 from lra.records import capture
-from lra.terminal import Console
 
 WARM_UP_STEPS = 5  # not timed: first steps allocate, plan FFTs and compile
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
@@ -164,50 +162,3 @@ class Trajectory(Callback):
             self.note(f"Still at chance {said}. {CAUSES}")
         else:
             self.note(f"Behind {said}.")
-
-
-class PlainProgress(Callback):
-    """A line every `seconds`, and one an epoch, for logs and pipes."""
-
-    def __init__(self, console: Console, metric: str, seconds: float = 30.0) -> None:
-        self.console, self.metric, self.seconds = console, metric, seconds
-        self._begin = self._last = 0.0
-        self._first_step = 0
-
-    def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        self._begin = self._last = time.monotonic()
-        self._first_step = trainer.global_step
-
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, *__: Any) -> None:
-        now = time.monotonic()
-        if now - self._last < self.seconds:
-            return
-        self._last = now
-        total = int(trainer.estimated_stepping_batches)
-        rate = (trainer.global_step - self._first_step) / (now - self._begin)
-        left = (total - trainer.global_step) / rate
-        self.console.print(
-            f"step {trainer.global_step}/{total}  {rate:.2f} steps/s  {_clock(left)} left  "
-            f"loss {outputs['loss'].item():.3f}",
-        )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
-        metrics = trainer.callback_metrics
-        self.console.print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  "
-            f"train loss {metrics['train/loss_epoch'].item():.3f}  "
-            f"val {self.metric} {metrics[f'val/{self.metric}'].item():.4f}",
-        )
-
-
-def progress_callback(console: Console, metric: str) -> Callback:
-    """A live bar with rate and time left on a terminal, plain lines elsewhere."""
-    if console.is_terminal:
-        return RichProgressBar(leave=False, theme=RichProgressBarTheme(metrics_format=".3f"))
-    return PlainProgress(console, metric)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -19,12 +19,13 @@ from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
 from lra.terminal import Console, complain
 from lra.training.assemble import Assembled, make_trainer
-from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory, progress_callback
+from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory
 from lra.training.checkpoint import Keeper, newest
 from lra.training.graphs import Graphs
 from lra.training.loggers import make_loggers
 from lra.training.memory import AutoBatch, is_out_of_memory
 from lra.training.processes import Stop, is_main, training_device
+from lra.training.progress import progress_callback
 from lra.training.selfcheck import self_check
 
 
@@ -60,7 +61,7 @@ class Training:
             divergence,
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
-            progress_callback(console, self.spec.metric),
+            progress_callback(console, self.spec.metric, self.spec.higher_is_better),
             self.keeper,
         ]
         plan = assembled.plan
