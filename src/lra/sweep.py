@@ -1,5 +1,6 @@
-"""Sweeps: all jobs are checked before the first one trains, a job that fails ends no other, failures are listed.
+"""Sweeps: all jobs are checked before the first one trains, a job that fails ends no other, and a table ends them.
 
+A run is a line there: its card and its epochs are shown where it has a log of its own, on a cluster.
 With joblib, Ray or SLURM the jobs are other processes, so each notes its end in a file of the sweep's folder.
 """
 
@@ -8,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -19,7 +20,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from lra.cli import explain_errors, explanation, tracebacks
 from lra.errors import UserError
 
+if TYPE_CHECKING:
+    from lra.records.schema import RunRecord
+
 NOTES = "jobs"  # folder below hydra.sweep.dir
+SHARED = ("BasicLauncher", "JoblibLauncher")  # whose jobs write to the terminal of the sweep
 
 
 class Sweep(Callback):
@@ -39,7 +44,10 @@ class Sweep(Callback):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Around a command that may be a sweep: list the jobs that failed, however it ends, and exit with 1."""
+    """Around a command that may be a sweep: show its runs as a table and list the jobs that failed, however it ends.
+
+    Exits with 1 if one failed.
+    """
     try:
         yield
     except Exception as error:
@@ -48,20 +56,29 @@ def reported() -> Iterator[None]:
         _say(
             f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete."
         )
-        _list_failures()
+        _sum_up()
         sys.exit(1)
     except BaseException:
-        _list_failures()
+        _sum_up()
         raise
-    if _list_failures():
+    if _sum_up():
         sys.exit(1)
+
+
+def shares_terminal(hydra: DictConfig) -> bool:
+    """Whether this is a job of a sweep that has no log of its own."""
+    return hydra.mode.name == "MULTIRUN" and str(hydra.launcher.get("_target_")).endswith(SHARED)
 
 
 @contextmanager
-def job(hydra: DictConfig) -> Iterator[None]:
-    """Inside a job: say and note how it ends. A failure goes no further, except to a sweeper that counts them."""
+def job(hydra: DictConfig, results_dir: Path) -> Iterator[list[RunRecord]]:
+    """Inside a job, which appends its record: say and note how it ends.
+
+    A failure goes no further, except to a sweeper that counts them.
+    """
+    finished: list[RunRecord] = []
     try:
-        yield
+        yield finished
     except Exception as error:
         message = explanation(error)
         _say(f"error: {message}" if message else traceback.format_exc())
@@ -69,7 +86,9 @@ def job(hydra: DictConfig) -> Iterator[None]:
         if "max_failure_rate" in hydra.sweeper:  # Optuna; other sweepers would stop here
             raise
     else:
-        _note(hydra, None)
+        _note(hydra, None, finished, results_dir)
+        if finished and shares_terminal(hydra):
+            _show(f"#{hydra.job.num} {_line(finished[0])}")
 
 
 def check(config: DictConfig) -> None:
@@ -123,27 +142,69 @@ def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
     return jobs
 
 
-def _note(hydra: DictConfig, error: str | None) -> None:
-    """Write down how a job ended. Raises UserError if that is not possible."""
+def _note(
+    hydra: DictConfig, error: str | None, finished: Sequence[RunRecord] = (), results_dir: Path = Path()
+) -> None:
+    """Write down how a job ended, and where its record is. Raises UserError if that is not possible."""
     from lra.files import write_text
+    from lra.records import store
     from lra.records.capture import anonymous
 
     note = anonymous({"overrides": list(hydra.overrides.task), "error": error})
+    note["records"] = [str(store.path(record, results_dir)) for record in finished]
     write_text(Path(hydra.sweep.dir) / NOTES / f"{hydra.job.num}.json", json.dumps(note))
 
 
-def _list_failures() -> bool:
-    """Say which jobs of this process's sweep failed, and whether any did."""
+def _line(record: RunRecord) -> str:
+    """A run in one line: what it changed, its seed, its result and its time."""
+    from lra.tables import text
+    from lra.terminal import duration
+
+    changes = [f"{key}={value}" for key, value in record.identity.changes.items()]
+    words = " ".join([record.identity.experiment, *changes, f"seed={record.identity.seed}"])
+    return f"{words}: {text.excluded(record)}, {duration(record.compute.wall_s)}"
+
+
+def _sum_up() -> bool:
+    """Show the runs of this process's sweep as a table, say which jobs failed, and whether any did."""
     if Sweep.folder is None:
         return False
     files = sorted((Sweep.folder / NOTES).glob("*.json"), key=lambda file: int(file.stem))
     notes = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
     jobs = [note["overrides"] for note in notes.values()]
+    _table(notes.values())
     failed = {number: note for number, note in notes.items() if note["error"] is not None}
     if failed:
         lines = [f"#{n} {_own(note['overrides'], jobs)}: {note['error']}" for n, note in failed.items()]
         _say("\n".join([f"{len(failed)} of {len(notes)} runs failed:", *lines]))
     return bool(failed)
+
+
+def _table(notes: Iterable[dict[str, Any]]) -> None:
+    """The records by what the jobs varied, seeds of one kind in one line."""
+    from lra.composition import flat
+    from lra.records import store
+    from lra.tables import group
+    from lra.tables.render import terminal_document
+
+    paths = dict.fromkeys(path for note in notes for path in note["records"])
+    records = [store.load(Path(path)) for path in paths if Path(path).exists()]
+    if len(records) < 2:
+        return
+    configs = [flat(record.config) for record in records]
+    varied = {text.partition("=")[0] for note in notes for text in _own_words(note["overrides"], notes)}
+    keys = sorted(key for key in varied if key != "seed" and all(key in config for config in configs))
+    _show(terminal_document(group.document(group.group(records, keys))))
+
+
+def _own_words(overrides: list[str], notes: Iterable[dict[str, Any]]) -> list[str]:
+    return [text for text in overrides if not all(text in note["overrides"] for note in notes)]
+
+
+def _show(words: Any) -> None:
+    from lra.terminal import Console
+
+    Console().print(words, soft_wrap=isinstance(words, str))
 
 
 def _own(overrides: list[str], jobs: list[list[str]]) -> str:

@@ -25,7 +25,7 @@ def test_every_task_has_a_stand_in_by_name(
     task = make_task(name, source="standin")
     prepared = task.prepare(tmp_path)
     assert prepared.meta.variant == "standin"
-    spec = task.spec
+    spec = task.spec_of(prepared)
     for split in ("train", "val", "test"):
         data = task.dataset(prepared, split)
         assert len(data) == prepared.meta.counts[split] < spec.splits[split]

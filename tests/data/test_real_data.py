@@ -66,7 +66,7 @@ def test_text(real: Path, tmp_path: Path, max_length: int, symbols: int) -> None
     task, found = prepared(tmp_path, "text", real / "imdb.parquet", max_length=max_length)
     assert found.meta.variant == "official"
     assert found.meta.counts == {"train": 25_000, "val": 25_000, "test": 25_000}
-    assert len(found.meta.facts["vocabulary"]) == symbols == task.spec.inputs
+    assert len(found.meta.facts["vocabulary"]) == symbols == task.spec_of(found).inputs
     assert make_task("text", max_length=max_length).spec.inputs == symbols  # before anything is prepared
     assert make_task("text", max_length=max_length).store(tmp_path).open().folder == found.folder
     lengths = task.dataset(found, "train").lengths
@@ -82,7 +82,7 @@ def test_retrieval(real: Path, tmp_path: Path) -> None:
     assert found.meta.facts["train_classes"] == [2219, 2220]
     batch = task.dataset(found, "test")[np.arange(8)]
     assert batch.x.shape == (16, 4000)
-    assert batch.x.max() < task.spec.inputs
+    assert batch.x.max() < task.spec_of(found).inputs
     right(task, found)
 
 

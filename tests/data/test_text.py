@@ -71,7 +71,7 @@ def test_tokens_are_those_of_the_published_code(
     prepared = task.prepare(tmp_path / "data")
     symbols, rows = plain(max_length, min_freq)
     assert prepared.meta.facts["vocabulary"] == symbols
-    assert task.spec.inputs == len(symbols)
+    assert task.spec_of(prepared).inputs == len(symbols)
     for split in ("train", "test"):
         data = task.dataset(prepared, split)
         for i, (expected, label) in enumerate(rows[split]):

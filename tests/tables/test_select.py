@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lra.errors import UserError
+from lra.records.schema import Source
 from lra.studies.schema import PAPER_DATA, Study
 from lra.tables import text
 from lra.tables.select import build, reasons_excluded
@@ -92,6 +93,15 @@ def test_a_mean_hides_no_failure():
 
 def test_running_without_a_validation_value():
     assert text.ours(cell(make_record(value=None, status="running", done=0.0))) == "…@0%"
+
+
+def test_a_guess_in_a_recipe_is_marked():
+    """A run with settings that the paper does not print fills its cell, and says so there."""
+    source = Source(
+        paper="A", arxiv="0", table="1", deviations=["not published: the learning rate; here 0.001"]
+    )
+    assert text.ours(cell(make_record().model_copy(update={"source": source}))) == "60.0 ‡ (n=1)"
+    assert "‡ ours has settings" in " ".join(text.shown_marks(["60.0 ‡ (n=1)"]))
 
 
 @pytest.mark.parametrize(

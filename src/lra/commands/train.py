@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from lra import __version__, environment
 from lra.cli import explain_errors
-from lra.paths import CONFIG_DIR, config_dirs
+from lra.paths import CONFIG_DIR, config_dirs, workspace
 
 
 def main(arguments: list[str]) -> None:
@@ -44,14 +44,18 @@ def main(arguments: list[str]) -> None:
             # A run starts further processes with its own command, not the sweep's.
             searchpath = [a for a in arguments if a.startswith("hydra.searchpath=")]
             sys.argv[1:] = [*entered, *chosen.overrides.task, *searchpath]
-        with sweep.job(chosen) if sweeping else explain_errors():
+        results_dir = workspace() / cfg.results_dir
+        with sweep.job(chosen, results_dir) if sweeping else explain_errors() as finished:
             from lra.training.run import run
 
             record = run(
                 OmegaConf.to_container(cfg, resolve=True),
                 experiment=chosen.runtime.choices.get("experiment"),
                 overrides=list(chosen.overrides.task),
+                brief=sweep.shares_terminal(chosen),
             )
+            if finished is not None and record is not None:
+                finished.append(record)
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
     with sweep.reported(), lazy_help():

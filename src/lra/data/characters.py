@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
-from lra.data.task import Progress, PublishedTask, silent
+from lra.data.task import Progress, PublishedTask
 
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, UNKNOWN, EOS = 0, 1, 2
@@ -21,16 +20,13 @@ class CharacterTask(PublishedTask):
     """A task whose vocabulary is what the training texts hold. `published` are its facts in the papers."""
 
     published: TaskSpec
-    _vocabulary_size: int | None = None
 
     @property
     def spec(self) -> TaskSpec:
-        return replace(self.published, inputs=self._vocabulary_size or self.published.inputs)
+        return self.published
 
-    def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
-        prepared = super().prepare(data_dir, progress)
-        self._vocabulary_size = len(prepared.meta.facts["vocabulary"])
-        return prepared
+    def spec_of(self, prepared: Prepared) -> TaskSpec:
+        return replace(self.spec, inputs=len(prepared.meta.facts["vocabulary"]))
 
 
 def count_characters(texts: Sequence[str], max_length: int) -> np.ndarray:

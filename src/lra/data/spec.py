@@ -15,8 +15,7 @@ from lra.vocabulary import Metric, Protocol
 class TaskSpec:
     """Facts of a task. `inputs` is the vocabulary size for tokens and the number of channels for features.
 
-    Where the data decide the vocabulary (Text, Retrieval), `Task.spec` holds the published size until
-    `Task.prepare` has opened the data, and theirs from then on.
+    Where the data decide the vocabulary (Text, Retrieval), `Task.spec` has the published size, `Task.spec_of` theirs.
     """
 
     name: str

@@ -32,7 +32,11 @@ class Task(ABC):
     @property
     @abstractmethod
     def spec(self) -> TaskSpec:
-        """The facts of the task."""
+        """The facts of the task, as published."""
+
+    def spec_of(self, prepared: Prepared) -> TaskSpec:
+        """The facts of prepared data: the task's, but for what the data decide, which is the vocabulary of texts."""
+        return self.spec
 
     @abstractmethod
     def store(self, data_dir: Path) -> Store:

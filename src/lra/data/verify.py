@@ -33,7 +33,7 @@ class Finding:
 
 def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
     """All checks of one prepared set."""
-    spec, meta = task.spec, prepared.meta
+    spec, meta = task.spec_of(prepared), prepared.meta
     try:
         prepared.verify()
         size = sum(info.bytes for info in meta.arrays.values())
@@ -52,7 +52,7 @@ def draw(task: PublishedTask, prepared: Prepared, path: Path) -> None:
     """Draw test samples: images as images, other features as curves, tokens as text."""
     from matplotlib.figure import Figure
 
-    spec, data = task.spec, task.dataset(prepared, "test")
+    spec, data = task.spec_of(prepared), task.dataset(prepared, "test")
     rows, columns = (4, 8) if _is_image(spec) else (4, 2)
     batch = data[np.linspace(0, len(data) - 1, min(rows * columns, len(data))).astype(int)]
     figure = Figure(figsize=(2 * columns if _is_image(spec) else 10, 2 * rows), layout="constrained")

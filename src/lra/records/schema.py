@@ -55,6 +55,11 @@ class Source(Model):
     table: str
     deviations: list[str] = []
 
+    @property
+    def guessed(self) -> bool:
+        """Whether a setting is published nowhere: its deviation begins with these words."""
+        return any(deviation.startswith("not published") for deviation in self.deviations)
+
 
 class Split(Model):
     expected: int = Field(ge=1)  # samples in the published split

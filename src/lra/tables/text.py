@@ -20,6 +20,7 @@ LEGEND = {
     "✗": "✗ not above chance, or failed with its reason and step",
     "†": "† second-hand: read in the secondary source named below, not in the paper itself",
     "?": "? unverified: no source for this number could be opened",
+    "‡": "‡ ours has settings that are published nowhere: its recipe says which",
     "▽": "▽ reduced budget: share of the recipe's training samples",
     "◇": "◇ not the paper's data",
     NO_AVERAGE: "— no average: not all of its cells are complete",
@@ -60,6 +61,8 @@ def ours(cell: Cell) -> str:
     if cell.status == "chance":
         return f"{mean} ✗" + (f" (n={s.n})" if s.n > 1 else "")
     spread = f" ±{number(s.std, metric)}" if s.std is not None else ""
+    if any(record.source and record.source.guessed for record in cell.complete):
+        spread += " ‡"
     return f"{mean}{spread} ({'; '.join([f'n={s.n}', *_asides(cell, number(s.median, metric))])})"
 
 

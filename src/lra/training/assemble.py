@@ -86,10 +86,11 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     made_up = config.plan and store.open() is None
     if made_up:
         source: Meta | Store = store
+        spec = task.spec
         splits: dict[str, BatchDataset] = {s: MadeUp(task.spec, n) for s, n in task.spec.splits.items()}
     else:
         prepared = task.prepare(config.data_dir, progress)
-        source = prepared.meta
+        source, spec = prepared.meta, task.spec_of(prepared)
         splits = {split: task.dataset(prepared, split) for split in SPLITS}
     longest = config.budget.train_length
     counts = {split: len(data) for split, data in splits.items()}
@@ -99,7 +100,7 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         raise UserError(
             f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
         )
-    plan = make_plan(config, task.spec, counts, short)
+    plan = make_plan(config, spec, counts, short)
     check_processes(config, plan)
     splits = {
         "train": subset(splits["train"], plan.train_samples, SUBSET_SEED, longest),
@@ -108,9 +109,9 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     }
     if config.trainer.data_on_device and not made_up:
         splits = {split: data.to(training_device(config.trainer)) for split, data in splits.items()}
-    model = make_model(task.spec, plan.model, config.kernel, config.mixer)
+    model = make_model(spec, plan.model, config.kernel, config.mixer)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
-    return Assembled(task.spec, source.variant, source.fingerprint, made_up, plan, splits, module)
+    return Assembled(spec, source.variant, source.fingerprint, made_up, plan, splits, module)
 
 
 def make_trainer(

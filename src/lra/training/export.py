@@ -23,7 +23,7 @@ def export_run(
     finished = find(run, overrides, allow)
     record = finished.record
     task = make_task(finished.config)
-    task.prepare(finished.config.data_dir, silent)
+    spec = task.spec_of(task.prepare(finished.config.data_dir, silent))
     experiment = record.identity.experiment
     target = target or Path(f"{experiment.replace('/', '-')}-{record.run_id}.safetensors")
     recipe = record.config | {
@@ -34,5 +34,5 @@ def export_run(
         "test": record.metrics.test.model_dump() if record.metrics.test else None,
     }
     state = torch.load(finished.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    weights.export(state, task.spec, recipe, target)
+    weights.export(state, spec, recipe, target)
     return target

@@ -40,6 +40,8 @@ class Training:
         run_dir: Path,
         console: Console,
         stop: Stop,
+        *,
+        brief: bool,
     ) -> None:
         self.config, self.assembled, self.record = config, assembled, record
         self.run_dir, self.console, self.stop = run_dir, console, stop
@@ -61,7 +63,7 @@ class Training:
             divergence,
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
-            progress_callback(console, self.spec.metric, self.spec.higher_is_better),
+            progress_callback(console, self.spec.metric, self.spec.higher_is_better, brief),
             self.keeper,
         ]
         plan = assembled.plan

@@ -65,8 +65,9 @@ class PlainProgress(EpochLines):
 class LiveProgress(EpochLines):
     """One bar for the whole run: epoch, steps, rate, loss, best validation so far, time left."""
 
-    def __init__(self, console: Console, metric: str, higher_is_better: bool, seconds: float = 0.5) -> None:
-        super().__init__(console, metric, seconds)
+    def __init__(self, console: Console, metric: str, higher_is_better: bool, *, lines: bool) -> None:
+        super().__init__(console, metric, seconds=0.5)
+        self.lines = lines
         self.better = max if higher_is_better else min
         self.best: float | None = None
         self.bar = Progress(
@@ -93,7 +94,8 @@ class LiveProgress(EpochLines):
         self.bar.update(self.task, completed=trainer.global_step, epoch=epoch, words=words)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        super().on_train_epoch_end(trainer, module)
+        if self.lines:
+            super().on_train_epoch_end(trainer, module)
         value = trainer.callback_metrics[f"val/{self.metric}"].item()
         self.best = value if self.best is None else self.better(self.best, value)
 
@@ -104,11 +106,11 @@ class LiveProgress(EpochLines):
         self.bar.stop()
 
 
-def progress_callback(console: Console, metric: str, higher_is_better: bool) -> Callback:
-    """The bar on a terminal, lines elsewhere."""
+def progress_callback(console: Console, metric: str, higher_is_better: bool, brief: bool) -> Callback:
+    """The bar on a terminal, lines elsewhere; `brief` leaves the lines out."""
     if console.is_terminal:
-        return LiveProgress(console, metric, higher_is_better)
-    return PlainProgress(console, metric)
+        return LiveProgress(console, metric, higher_is_better, lines=not brief)
+    return Callback() if brief else PlainProgress(console, metric)
 
 
 def _clock(seconds: float) -> str:

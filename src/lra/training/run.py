@@ -29,10 +29,15 @@ from lra.training.report import card, preparation
 
 
 def run(
-    composed: Mapping[str, Any], *, experiment: str | None = None, overrides: Sequence[str] = ()
+    composed: Mapping[str, Any],
+    *,
+    experiment: str | None = None,
+    overrides: Sequence[str] = (),
+    brief: bool = False,
 ) -> RunRecord | None:
     """Train, select on validation, test once, write the record, print the comparison; return the record.
 
+    `brief` leaves out the card, the epochs and the comparison: a sweep shows its runs in its own way.
     An identical command finds the finished record and shows it, or resumes from the last checkpoint. Raises
     UserError for what the user can fix; the record then says `failed` and why. A signal ends the process with its
     exit code. Where several processes train together each of them calls this, and the first alone writes and speaks.
@@ -46,6 +51,8 @@ def run(
     record_path = config.results_dir / "runs" / name / f"{config.run_id()}.json"
     previous = None if config.plan or config.force else _previous(record_path, run_dir)
     if previous is not None and previous.status == "complete":
+        if brief:
+            return previous
         console.print(
             f"This run is finished ({short(record_path)}). force=true trains it again from the start, and discards its "
             "checkpoints.",
@@ -87,8 +94,9 @@ def run(
             write(record, config.results_dir)
             if config.force and is_main():
                 _discard(run_dir, console)
-            console.print(card(record, short(run_dir), swaps))
-            record = Training(config, assembled, record, run_dir, console, stop).run()
+            if not brief:
+                console.print(card(record, short(run_dir), swaps))
+            record = Training(config, assembled, record, run_dir, console, stop, brief=brief).run()
         except Interrupted as interrupted:
             stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows
             why = "Interrupted" if interrupted.signum is not None else "The time limit is reached"
@@ -96,7 +104,8 @@ def run(
             then = "SLURM will start it again" if queued else "The same command resumes from what is saved"
             console.print(f"{why}. {then}.")
             sys.exit(interrupted.exit_status if is_main() else 0)
-        _compare(record, config, console)
+        if not brief:
+            _compare(record, config, console)
     return record
 
 
