@@ -36,7 +36,7 @@ NEUTRAL_TRAINER = (
     "num_nodes",
     "tf32",
     "cuda_graphs",
-    "auto_batch",
+    "micro_batch",
     "data_on_device",
     "checkpoint_minutes",
     "time_limit",
@@ -133,7 +133,7 @@ class Trainer(Strict):
     precision: Literal["32-true", "64-true"]
     tf32: bool
     cuda_graphs: bool
-    auto_batch: bool
+    micro_batch: Count | None
     data_on_device: bool
     checkpoint_minutes: float = Field(ge=0, le=10**6)
     time_limit: Duration | None  # seconds, once parsed

@@ -152,7 +152,7 @@ def test_killed_elsewhere(toy, whole, tmp_path, what):
     ("what", "reason", "said"),
     [
         ("nan", "diverged: the loss is not finite from step 9 on", "Lower the learning rate"),
-        ("memory", "out of memory at step 8", "trainer.auto_batch=true"),
+        ("memory", "out of memory at step 8", "trainer.micro_batch=8"),
     ],
 )
 def test_failed(toy, whole, tmp_path, what, reason, said):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lra.records import store
 from lra.studies.schema import Study
-from lra.tables.closing import closing
+from lra.tables.comparison import comparison
 from lra.tables.html import report
 from lra.tables.render import csv_text, latex, markdown, terminal
 from lra.tables.select import build
@@ -93,7 +93,7 @@ def test_a_bad_study_and_bad_reported_numbers_fail_no_run(tmp_path, golden):
         (reported / file.name).write_bytes(b"\xff: [")
     record = make_record()
     store.write(record, tmp_path)
-    text = shown(closing(record, tmp_path, studies, reported))
+    text = shown(comparison(record, tmp_path, studies, reported))
     assert "60.0" in text
     for name in ("list", "bytes", "braces", "empty", "folder"):
         assert f"{name}.yaml: not a valid study" in text.replace("\n", "")

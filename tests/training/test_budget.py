@@ -35,6 +35,16 @@ def test_cuts_are_named_and_stretch_the_schedule(toy):
     assert cut.model["features"] == 4
 
 
+def test_a_batch_is_cut_as_it_divides(toy):
+    toy["trainer"]["micro_batch"] = 10
+    assert plan(toy).parts == 5
+    toy["trainer"]["micro_batch"] = 64
+    assert plan(toy).parts == 1
+    toy["trainer"]["micro_batch"] = 7
+    with pytest.raises(UserError, match=r"micro_batch=7 does not divide the 50 .* 1, 2, 5, 10, 25\."):
+        plan(toy)
+
+
 def test_short_samples_only(toy):
     cut = plan(toy, short=300, kind="reduced", train_length=50)
     assert cut.reasons == ["300 of 1,000 training samples", "50 of 100 positions a training sample"]

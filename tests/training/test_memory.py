@@ -36,9 +36,9 @@ def elsewhere(toy, name):
 def test_batches_in_parts_train_the_same(toy, request):
     whole = run(elsewhere(toy, "whole"))
     request.getfixturevalue("small_memory")
-    with pytest.raises(UserError, match=r"trainer\.auto_batch=true"):
+    with pytest.raises(UserError, match=r"trainer\.micro_batch=8 computes 8 samples at a time"):
         run(elsewhere(toy, "fails"))
-    toy["trainer"] |= {"auto_batch": True}
+    toy["trainer"] |= {"micro_batch": 4}
     record = run(toy)
     assert record.run_id == whole.run_id
     assert record.compute.accumulate == 4
@@ -46,12 +46,19 @@ def test_batches_in_parts_train_the_same(toy, request):
     for ours, theirs in zip(record.metrics.curve, whole.metrics.curve, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
     assert record.metrics.test.value == whole.metrics.test.value
-    assert any("in 4 parts of 4 samples" in sentence for sentence in record.health)
+    assert not record.health
+
+
+def test_batch_norm_sees_parts(toy):
+    toy["trainer"] |= {"micro_batch": 4, "epochs": 1}
+    toy["model"]["norm"] = "batch"
+    (sentence,) = run(toy).health
+    assert sentence.startswith("A batch of 16 is computed in 4 parts on each device; normalization")
 
 
 def test_goes_on_in_other_parts_within_an_epoch(toy, small_memory, monkeypatch):
-    whole = run(elsewhere(toy, "whole") | {"trainer": toy["trainer"] | {"auto_batch": True}})
-    toy["trainer"] |= {"auto_batch": True, "checkpoint_minutes": 0}
+    whole = run(elsewhere(toy, "whole") | {"trainer": toy["trainer"] | {"micro_batch": 4}})
+    toy["trainer"] |= {"micro_batch": 4, "checkpoint_minutes": 0}
     with monkeypatch.context() as patch:
         from faulty import Fault
 
@@ -66,6 +73,7 @@ def test_goes_on_in_other_parts_within_an_epoch(toy, small_memory, monkeypatch):
         patch.setattr(fit, "make_trainer", lambda c, p, d, cb, lo: make(c, p, d, [Fails("", 0), *cb], lo))
         with pytest.raises(ZeroDivisionError):
             run(toy)
+    toy["trainer"] |= {"micro_batch": 8}
     small_memory["samples"] = 8
     record = run(toy)
     assert record.compute.accumulate == 2
@@ -75,8 +83,8 @@ def test_goes_on_in_other_parts_within_an_epoch(toy, small_memory, monkeypatch):
 
 def test_not_even_one_sample(toy, small_memory):
     small_memory["samples"] = 0
-    toy["trainer"] |= {"auto_batch": True}
-    with pytest.raises(UserError, match="One sequence of 12 positions does not fit"):
+    toy["trainer"] |= {"micro_batch": 1}
+    with pytest.raises(UserError, match="One sample is computed at a time already"):
         run(toy)
 
 

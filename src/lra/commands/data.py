@@ -20,7 +20,7 @@ from lra.vocabulary import SPLITS
 
 def main(arguments: list[str]) -> int:
     from lra.terminal import Console, complain
-    from lra.training.processes import Stop
+    from lra.training.processes import StopSignal
 
     options = parser().parse_args(arguments)
     console = Console()
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     failed = False
     for name in names:
         try:
-            with Stop().caught():
+            with StopSignal().caught():
                 prepare(name, options, console)
         except UserError as error:
             failed = True

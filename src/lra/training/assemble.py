@@ -21,7 +21,7 @@ from lra.nodes import factory
 from lra.training.budget import Plan, make_plan
 from lra.training.checkpoint import WholeFiles
 from lra.training.loggers import check_logger
-from lra.training.memory import MadeUp, is_out_of_memory
+from lra.training.memory import RandomData, is_out_of_memory
 from lra.training.module import SequenceModule
 from lra.training.processes import training_device
 from lra.vocabulary import SPLITS, Variant
@@ -36,19 +36,19 @@ class Assembled:
     spec: TaskSpec
     variant: Variant
     fingerprint: str
-    made_up: bool  # random data of the right shape, for planning before the data are prepared
+    random_data: bool  # random data of the right shape, for planning before the data are prepared
     plan: Plan
     splits: dict[str, BatchDataset]
     module: SequenceModule
 
-    def loader(self, split: str, seed: int = 0, parts: int = 1) -> Loader:
+    def loader(self, split: str, seed: int = 0) -> Loader:
         """Batches of a split, in parts; the training split is shuffled and drops its last partial batch."""
         training = split == "train"
         data = self.splits[split]
         sampler = BatchSampler(
             len(data), self.plan.batch_size, shuffle=training, drop_last=training, seed=seed
         )
-        sampler.parts = parts
+        sampler.parts = self.plan.parts
         return Loader(data, sampler)
 
     @property
@@ -83,11 +83,11 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     task = check(config)
     pl.seed_everything(config.seed, verbose=False)
     store = task.store(config.data_dir)
-    made_up = config.plan and store.open() is None
-    if made_up:
+    random_data = config.plan and store.open() is None
+    if random_data:
         source: Meta | Store = store
         spec = task.spec
-        splits: dict[str, BatchDataset] = {s: MadeUp(task.spec, n) for s, n in task.spec.splits.items()}
+        splits: dict[str, BatchDataset] = {s: RandomData(task.spec, n) for s, n in task.spec.splits.items()}
     else:
         prepared = task.prepare(config.data_dir, progress)
         source, spec = prepared.meta, task.spec_of(prepared)
@@ -107,11 +107,11 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
         "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
     }
-    if config.trainer.data_on_device and not made_up:
+    if config.trainer.data_on_device and not random_data:
         splits = {split: data.to(training_device(config.trainer)) for split, data in splits.items()}
     model = make_model(spec, plan.model, config.kernel, config.mixer)
     module = SequenceModule(model, config.optimizer, plan.scheduler)
-    return Assembled(spec, source.variant, source.fingerprint, made_up, plan, splits, module)
+    return Assembled(spec, source.variant, source.fingerprint, random_data, plan, splits, module)
 
 
 def make_trainer(
@@ -126,6 +126,7 @@ def make_trainer(
         precision=config.trainer.precision,
         gradient_clip_val=config.optimizer.clip_norm,
         max_epochs=plan.epochs,
+        accumulate_grad_batches=plan.parts,
         callbacks=callbacks,
         logger=logger,
         plugins=[WholeFiles(config.run_id())],
@@ -139,14 +140,8 @@ def make_trainer(
 
 
 def check_processes(config: Config, plan: Plan) -> None:
-    """Raise UserError if the processes cannot share the batch, or cannot share its BatchNorm statistics."""
+    """Raise UserError if the processes cannot share the BatchNorm statistics of a batch."""
     trainer = config.trainer
-    if plan.batch_size % trainer.processes:
-        raise UserError(
-            f"A batch of {plan.batch_size} samples cannot be shared by {trainer.processes} processes "
-            f"(trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}). Use a number of processes "
-            "that divides the batch."
-        )
     on_cpu = training_device(trainer).type == "cpu"
     if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and plan.model.get("norm") == "batch":
         raise UserError(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lra.config import Config, MultiStep, Plateau, S5Cosine, Scheduler
+from lra.config import Config, MultiStep, Plateau, S5Cosine, Scheduler, Trainer
 from lra.data.spec import TaskSpec
+from lra.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Plan:
     model: dict
     scheduler: Scheduler
     steps_per_epoch: int
+    parts: int  # of a batch on one device; their gradients are added up
     fraction: float
     reasons: list[str]
 
@@ -32,7 +34,7 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
     """Apply `config.budget` to the recipe.
 
     `counts` are the samples of each prepared split, `short` those of the training split that are not longer
-    than the budget's `train_length`.
+    than the budget's `train_length`. Raises UserError for a batch that cannot be shared or cut as it is wanted.
     """
     cut, reasons = config.budget, []
 
@@ -67,9 +69,29 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
         model=model,
         scheduler=_planned(config.scheduler, stretch, steps),
         steps_per_epoch=steps,
+        parts=_parts(config.trainer, batch),
         fraction=epochs * train / (config.trainer.epochs * spec.splits["train"]),
         reasons=reasons,
     )
+
+
+def _parts(trainer: Trainer, batch: int) -> int:
+    """Into how many parts each device cuts its share of a batch."""
+    if batch % trainer.processes:
+        raise UserError(
+            f"A batch of {batch} samples cannot be shared by {trainer.processes} processes "
+            f"(trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}). Use a number of processes "
+            "that divides the batch."
+        )
+    own = batch // trainer.processes
+    at_once = min(trainer.micro_batch or own, own)
+    if own % at_once:
+        divisors = [str(n) for n in range(1, own) if own % n == 0]
+        raise UserError(
+            f"trainer.micro_batch={at_once} does not divide the {own} samples of a batch on a device. It can be "
+            f"{', '.join(divisors)}."
+        )
+    return own // at_once
 
 
 def _planned(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Scheduler:

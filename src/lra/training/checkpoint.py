@@ -20,7 +20,7 @@ from lra.data.storage import file_sha256
 from lra.errors import Interrupted, UserError
 from lra.files import write_bytes
 from lra.training.callbacks import Diverged, Divergence
-from lra.training.processes import Stop
+from lra.training.processes import StopSignal
 
 AGREE_EVERY = 10  # steps between the questions of several processes to each other; each waits for all devices
 NOT_WRITTEN = (
@@ -82,7 +82,7 @@ def newest(folder: Path, report: Callable[[str], None]) -> Path | None:
     return None
 
 
-class Keeper(Checkpoint):
+class BestAndLast(Checkpoint):
     """Saves after every epoch, every `minutes` in between and when asked to stop.
 
     Two checkpoints are kept, and the best by the validation metric that either of them knows. Its state, saved
@@ -96,7 +96,7 @@ class Keeper(Checkpoint):
         metric: str,
         higher_is_better: bool,
         *,
-        stop: Stop,
+        stop: StopSignal,
         divergence: Divergence,
         on_save: Callable[[pl.Trainer], None],
     ) -> None:

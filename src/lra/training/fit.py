@@ -19,12 +19,13 @@ from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
 from lra.terminal import Console, complain
 from lra.training.assemble import Assembled, make_trainer
+from lra.training.budget import Plan
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory
-from lra.training.checkpoint import Keeper, newest
+from lra.training.checkpoint import BestAndLast, newest
 from lra.training.graphs import Graphs
 from lra.training.loggers import make_loggers
-from lra.training.memory import AutoBatch, is_out_of_memory
-from lra.training.processes import Stop, is_main, training_device
+from lra.training.memory import is_out_of_memory
+from lra.training.processes import StopSignal, is_main, training_device
 from lra.training.progress import progress_callback
 from lra.training.selfcheck import self_check
 
@@ -39,7 +40,7 @@ class Training:
         record: RunRecord,
         run_dir: Path,
         console: Console,
-        stop: Stop,
+        stop: StopSignal,
         *,
         brief: bool,
     ) -> None:
@@ -50,7 +51,7 @@ class Training:
         self.train_before = record.compute.train_s
         self.stopwatch = Stopwatch(assembled.plan.batch_size)
         divergence = Divergence(self.note)
-        self.keeper = Keeper(
+        self.checkpoints = BestAndLast(
             run_dir / "checkpoints",
             config.trainer.checkpoint_minutes,
             self.spec.metric,
@@ -64,15 +65,17 @@ class Training:
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
             progress_callback(console, self.spec.metric, self.spec.higher_is_better, brief),
-            self.keeper,
+            self.checkpoints,
         ]
         plan = assembled.plan
         self.train_loader = assembled.loader("train", config.seed)
         self.val_loader = assembled.loader("val")
-        if config.trainer.auto_batch:
-            both = [self.train_loader, self.val_loader]
-            callbacks.append(AutoBatch(both, plan.batch_size, self.note))
-        elif config.trainer.cuda_graphs and config.trainer.processes == 1:
+        if plan.parts > 1 and plan.model["norm"] == "batch":
+            self.note(
+                f"A batch of {plan.batch_size} is computed in {plan.parts} parts on each device; normalization over "
+                "the batch sees a part at a time."
+            )
+        if config.trainer.cuda_graphs and config.trainer.processes * plan.parts == 1:
             self.module.call = Graphs(self.module.model, self.note)
         loggers = make_loggers(config, record, run_dir)
         self.trainer = make_trainer(config, plan, run_dir, callbacks, loggers)
@@ -80,7 +83,7 @@ class Training:
     def run(self) -> RunRecord:
         """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""
         try:
-            with _sentences(self.record, self.trainer, self.assembled.plan.batch_size):
+            with _explained(self.record, self.trainer, self.assembled.plan):
                 self._check_device()
                 self._fit()
                 self._test()
@@ -102,8 +105,8 @@ class Training:
     def save(self, trainer: pl.Trainer) -> None:
         """Bring the record up to date with the checkpoint just written."""
         self._measure()
-        metrics, best = self.record.metrics, self.keeper.best
-        metrics.curve = list(self.keeper.curve)
+        metrics, best = self.record.metrics, self.checkpoints.best
+        metrics.curve = list(self.checkpoints.curve)
         if best is not None:
             metrics.best_val = Best(
                 value=best[f"val_{self.spec.metric}"], epoch=int(best["epoch"]), step=int(best["step"])
@@ -116,7 +119,7 @@ class Training:
             self.record.compute.self_check = self_check(device, self.note)
 
     def _fit(self) -> None:
-        resume = None if self.config.force else newest(self.keeper.folder, self.console.print)
+        resume = None if self.config.force else newest(self.checkpoints.folder, self.console.print)
         if resume:
             self.console.print(f"resuming from {short(resume)}", soft_wrap=True)
         self.trainer.fit(
@@ -131,8 +134,8 @@ class Training:
             raise Interrupted(self.stop.signum)
 
     def _test(self) -> None:
-        record, best = self.record, self.keeper.best_path
-        loader = self.assembled.loader("test", parts=self.trainer.accumulate_grad_batches)
+        record, best = self.record, self.checkpoints.best_path
+        loader = self.assembled.loader("test")
         tested = self.trainer.test(self.module, loader, ckpt_path=best, weights_only=True, verbose=False)
         record.metrics.test = Score.of(self.spec.metric, tested[0])
         record.selection.checkpoint_sha256 = file_sha256(best)
@@ -165,7 +168,7 @@ class Training:
 
 
 @contextmanager
-def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Iterator[None]:
+def _explained(record: RunRecord, trainer: pl.Trainer, plan: Plan) -> Iterator[None]:
     """Turn what can end a run into a status with a reason, and what the user can fix into a UserError."""
 
     def failed(reason: str) -> None:
@@ -188,8 +191,7 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
             raise
         failed(f"out of memory {step()}")
         raise UserError(
-            f"Out of memory {step()} with batches of {batch_size}: {error}\ntrainer.auto_batch=true computes a batch "
-            "in parts that fit; the same command with it resumes from the last checkpoint."
+            f"Out of memory {step()} with batches of {plan.batch_size}: {error}\n{_smaller(trainer, plan)}"
         ) from None
     except UnpicklingError as error:
         failed("the checkpoint is not plain data")
@@ -201,6 +203,18 @@ def _sentences(record: RunRecord, trainer: pl.Trainer, batch_size: int) -> Itera
     except Exception as error:
         failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
         raise
+
+
+def _smaller(trainer: pl.Trainer, plan: Plan) -> str:
+    """What to do where a batch does not fit into memory."""
+    at_once = plan.batch_size // trainer.world_size // plan.parts
+    if at_once == 1:
+        return "One sample is computed at a time already: use a device with more memory."
+    half = max(n for n in range(1, at_once) if at_once % n == 0)
+    return (
+        f"trainer.micro_batch={half} computes {half} samples at a time and adds their gradients up; the same command "
+        "with it resumes from the last checkpoint."
+    )
 
 
 def write(record: RunRecord, results_dir: Path) -> None:

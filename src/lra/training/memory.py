@@ -1,23 +1,15 @@
-"""Batches that do not fit into memory: how many parts do, and gradients accumulated over them."""
+"""Batches for measuring what fits into memory, and how its end is recognized."""
 
 from __future__ import annotations
 
-import copy
-import gc
 import re
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lra.data.datasets import Loader
 from lra.data.spec import Batch, TaskSpec
-from lra.errors import UserError
 from lra.training.module import SequenceModule
 
 NO_MEMORY = re.compile(
@@ -27,7 +19,7 @@ NO_MEMORY = re.compile(
 )
 
 
-class MadeUp(Dataset):
+class RandomData(Dataset):
     """Random samples of a task's shape and greatest length, for measuring time and memory only."""
 
     def __init__(self, spec: TaskSpec, size: int) -> None:
@@ -50,7 +42,7 @@ class MadeUp(Dataset):
         y = y if spec.metric == "accuracy" else y.float()
         return Batch(x, torch.full((n,), spec.max_length), y)
 
-    def to(self, device: torch.device | str) -> MadeUp:
+    def to(self, device: torch.device | str) -> RandomData:
         return self
 
 
@@ -71,59 +63,3 @@ def backward(module: SequenceModule, model: torch.nn.Module, batch: Batch) -> Te
     loss = module.loss(model(batch.x, batch.lengths), batch.y)
     loss.backward()
     return loss.detach()
-
-
-def parts_that_fit(module: SequenceModule, batch_size: int, device: torch.device) -> int:
-    """Into how many equal parts a batch of the longest sequences must be cut to train it in memory.
-
-    Tries real steps with a copy of the model, optimizer state included. Raises UserError if one sample alone
-    does not fit.
-    """
-    samples = MadeUp(module.spec, batch_size)
-    devices = [device] if device.type == "cuda" else []
-    for parts in (n for n in range(1, batch_size + 1) if batch_size % n == 0):
-        model = optimizer = None
-        try:
-            with torch.random.fork_rng(devices):
-                model = copy.deepcopy(module.model).to(device).train()
-                optimizer = torch.optim.AdamW(model.parameters())
-                batch = on_device(samples[np.arange(batch_size // parts)], device)
-                for _ in range(2):  # the second has optimizer state beside activations
-                    backward(module, model, batch)
-                    optimizer.step()
-            return parts
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        finally:
-            del model, optimizer
-            gc.collect()
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-    raise UserError(
-        f"One sequence of {module.spec.max_length} positions does not fit into the memory of {device}. "
-        "Use a device with more memory."
-    )
-
-
-class AutoBatch(Callback):
-    """Finds the parts before training; all processes take the number of the one that needs most."""
-
-    def __init__(self, loaders: list[Loader], batch_size: int, note: Callable[[str], None]) -> None:
-        self.loaders, self.batch_size, self.note = loaders, batch_size, note
-
-    def setup(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
-        if stage != "fit":
-            return
-        own = self.batch_size // trainer.world_size
-        device = trainer.strategy.root_device
-        parts = parts_that_fit(module, own, device)
-        parts = int(trainer.strategy.reduce(torch.tensor(parts, device=device), reduce_op="max"))
-        trainer.accumulate_grad_batches = parts
-        for loader in self.loaders:
-            loader.sampler.parts = parts
-        if parts > 1:
-            self.note(
-                f"A batch of {self.batch_size} is computed in {parts} parts of {own // parts} samples on each device; "
-                "normalization over the batch sees a part at a time."
-            )

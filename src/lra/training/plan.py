@@ -15,7 +15,7 @@ from lra.config import Config
 from lra.records import capture
 from lra.terminal import Console, duration
 from lra.training.assemble import Assembled
-from lra.training.memory import backward, on_device, parts_that_fit
+from lra.training.memory import backward, on_device
 from lra.training.optim import make_optimizer
 from lra.training.processes import training_device
 from lra.vocabulary import SPLITS
@@ -31,18 +31,16 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     """
     trainer, plan, module = config.trainer, assembled.plan, assembled.module
     device = training_device(trainer)
-    own = plan.batch_size // trainer.processes
-    parts = parts_that_fit(module, own, device) if trainer.auto_batch else 1
     loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}
     for loader in loaders.values():
-        loader.sampler.parts = parts * trainer.processes
+        loader.sampler.parts = plan.parts * trainer.processes
     model = module.model.to(device)
     optimizer = make_optimizer(model, config.optimizer)
     batches = iter(loaders["train"])
 
     def step() -> None:
         nonlocal batches
-        for _ in range(parts):
+        for _ in range(plan.parts):
             if (batch := next(batches, None)) is None:
                 batches = iter(loaders["train"])
                 batch = next(batches)
@@ -64,10 +62,10 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
-    if assembled.made_up:
+    if assembled.random_data:
         grid.add_row("data", "not prepared yet: measured on synthetic input of the greatest length")
-    if parts > 1:
-        grid.add_row("batch", f"{plan.batch_size} in {parts} parts on each device, to fit into memory")
+    if plan.parts > 1:
+        grid.add_row("batch", f"{plan.batch_size} in {plan.parts} parts on each device")
     grid.add_row(
         "speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"
     )

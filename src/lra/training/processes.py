@@ -86,7 +86,7 @@ def process_group() -> Iterator[None]:
                 os.environ[name] = value
 
 
-class Stop:
+class StopSignal:
     """Catches SIGTERM and SIGINT, and SLURM's warnings SIGUSR1 and SIGUSR2; knows when the time is up.
 
     While `deferred` a signal is only remembered in `signum`, for the training loop to save and stop; a second

@@ -22,9 +22,9 @@ from lra.paths import short
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.records.sources import changed
-from lra.tables.closing import closing
+from lra.tables.comparison import comparison
 from lra.terminal import Console, complain
-from lra.training.processes import Stop, check_launch, is_main, process_group, requeue, set_precision
+from lra.training.processes import StopSignal, check_launch, is_main, process_group, requeue, set_precision
 from lra.training.report import card, preparation
 
 
@@ -71,18 +71,18 @@ def run(
     from lra.training.assemble import assemble, make_task
     from lra.training.fit import Training, write
     from lra.training.forecast import forecast
-    from lra.training.opening import opening
+    from lra.training.new_record import new_record
     from lra.training.plan import estimate
 
-    _settle(config)
+    _prepare_process(config)
     if config.plan:
         with preparation(console) as progress, TemporaryDirectory() as nowhere:
             assembled = assemble(config, progress)
-            record = opening(config, assembled, name, experiment, overrides, Path(nowhere), None)
+            record = new_record(config, assembled, name, experiment, overrides, Path(nowhere), None)
         console.print(card(record, "none", swaps))
         estimate(config, assembled, console)
         return None
-    stop = Stop(config.trainer.time_limit)
+    stop = StopSignal(config.trainer.time_limit)
     with _exclusive(run_dir), process_group(), stop.caught():
         try:
             _clean(record_path)
@@ -90,7 +90,7 @@ def run(
                 console.print(words)
             with preparation(console) as progress:
                 assembled = assemble(config, progress)
-            record = opening(config, assembled, name, experiment, overrides, run_dir, previous)
+            record = new_record(config, assembled, name, experiment, overrides, run_dir, previous)
             write(record, config.results_dir)
             if config.force and is_main():
                 _discard(run_dir, console)
@@ -140,7 +140,7 @@ def _discard(run_dir: Path, console: Console) -> None:
 def _compare(record: RunRecord, config: Config, console: Console) -> None:
     """Show the run beside the paper's number. The record is complete: whatever happens here fails no run."""
     try:
-        console.print(closing(record, config.results_dir))
+        console.print(comparison(record, config.results_dir))
     except Exception as error:
         complain(f"The record is complete, but it cannot be compared with the paper's: {error}")
 
@@ -164,7 +164,7 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
         yield
 
 
-def _settle(config: Config) -> None:
+def _prepare_process(config: Config) -> None:
     """The precision of products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
     set_precision(config.trainer)
     cpu.tune()

@@ -5,7 +5,7 @@ from factory import make_record
 from rich.console import Console
 
 from lra.records import store
-from lra.tables.closing import closing
+from lra.tables.comparison import comparison
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def shown(tmp_path, golden):
         for r in [*others, record]:
             store.write(r, tmp_path)
         console = Console(file=io.StringIO(), width=100, color_system=None)
-        console.print(closing(record, tmp_path, golden / "experiments", golden / "reported"))
+        console.print(comparison(record, tmp_path, golden / "experiments", golden / "reported"))
         return console.file.getvalue()
 
     return show

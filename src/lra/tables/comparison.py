@@ -26,7 +26,7 @@ TRAIN, TABLES = (
 )
 
 
-def closing(
+def comparison(
     record: RunRecord,
     results_dir: Path,
     studies_dir: Path | None = None,

@@ -30,7 +30,7 @@ from lra.training.processes import precision, training_device
 from lra.vocabulary import SPLITS
 
 
-def opening(
+def new_record(
     config: Config,
     assembled: Assembled,
     name: str,
