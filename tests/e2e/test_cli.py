@@ -147,3 +147,32 @@ def test_interrupted_run_goes_on(smoke, tmp_path):
     result = train(*smoke, "budget.epochs=8")
     assert result.returncode == 0, result.stderr
     assert "resuming from" in result.stdout
+
+
+@pytest.mark.slow
+def test_generation_outlives_signals(tmp_path):
+    """What was generated stays, and the next command, of either kind, takes it up."""
+
+    def done() -> int:
+        marker = next((tmp_path / "pathfinder").glob(".*.partial/done.txt"), None)
+        return int(marker.read_text() or 0) if marker else 0
+
+    generate = ["-m", "lra", "data", "pathfinder", "--data-dir", str(tmp_path)]
+    where = [f"{key}_dir={tmp_path}/{key}" for key in ("output", "results")]
+    train_on_it = ["train.py", "experiment=lra/pathfinder-s4d", f"data_dir={tmp_path}", *where]
+    for arguments, signum, code in ((generate, signal.SIGTERM, 143), (train_on_it, signal.SIGINT, 130)):
+        before, deadline = done(), time.monotonic() + 200
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        while done() <= before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signum)
+        said = process.communicate(timeout=60)[0]
+        assert process.returncode == code, said
+        assert "The same command resumes" in said or "the same command resumes" in said
+        assert done() > before, said
