@@ -38,6 +38,13 @@ def toy(kernel: str, **changes) -> step.Setting:
     return replace(setting, config=Config.parse(values), spec=spec, batch=3, length=48)
 
 
+def test_what_is_measured_on_a_gpu_besides(monkeypatch):
+    monkeypatch.setattr(step, "gpu_activity", lambda work: work() or {"launches": 1, "busy_seconds": 0.1})
+    found = step._on_gpu(toy("s4d"), 2, torch.device("cpu"))
+    assert found.keys() == {"launches", "busy_seconds", "graphs_seconds"}
+    assert found["graphs_seconds"] > 0
+
+
 @pytest.mark.parametrize("kernel", ["s4d", "s4"])
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 @pytest.mark.parametrize("prenorm", [True, False])

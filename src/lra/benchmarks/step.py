@@ -20,6 +20,7 @@ from lra.models.classifier import Classifier
 from lra.models.head import pool
 from lra.ops.long_conv import long_conv
 from lra.training.assemble import make_task
+from lra.training.graphs import AFTER, Graphs
 from lra.training.optim import make_optimizer
 
 SPLITS = {"train": 1, "val": 1, "test": 1}
@@ -71,15 +72,18 @@ def recipe_setting(experiment: str, tokens: int | None) -> Setting:
     return Setting(experiment, config, spec, batch, length)
 
 
-def step_function(setting: Setting, device: torch.device) -> Callable[[], None]:
-    """One training step on a fixed random batch."""
+def step_function(
+    setting: Setting, device: torch.device, wrap: Callable[[Classifier], Callable[..., Tensor]] = lambda m: m
+) -> Callable[[], None]:
+    """One training step on a fixed random batch; the model is called by what `wrap` makes of it."""
     model = setting.model().to(device).train()
+    call = wrap(model)
     optimizer = make_optimizer(model, setting.config.optimizer)
     x, lengths, y = setting.inputs(device)
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(model(x, lengths), y).backward()
+        F.cross_entropy(call(x, lengths, 1.0), y).backward()
         optimizer.step()
 
     return step
@@ -99,9 +103,19 @@ def compare(setting: Setting, repeats: int, device: torch.device) -> dict[str, A
         "ratio": found["naive"].seconds / found["fast"].seconds,
         "samples_per_s": setting.batch / found["fast"].seconds,
         **{f"{side}_peak_bytes": cost.peak_bytes for side, cost in found.items()},
-        **(gpu_activity(step_function(setting, device)) if device.type == "cuda" else {}),
+        **(_on_gpu(setting, repeats, device) if device.type == "cuda" else {}),
         "breakdown": breakdown(setting, repeats, device),
     }
+
+
+def _on_gpu(setting: Setting, repeats: int, device: torch.device) -> dict[str, float | None]:
+    """What the GPU does in a step, and the seconds of a step that is replayed; None where that is not possible."""
+    notes: list[str] = []
+    replayed = step_function(setting, device, lambda model: Graphs(model, notes.append))
+    for _ in range(AFTER + 1):
+        replayed()
+    least = min(seconds(replayed, device) for _ in range(repeats))
+    return gpu_activity(step_function(setting, device)) | {"graphs_seconds": None if notes else least}
 
 
 def breakdown(setting: Setting, repeats: int, device: torch.device) -> dict[str, float]:

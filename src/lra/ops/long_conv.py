@@ -95,7 +95,8 @@ class _CircularConv(torch.autograd.Function):
         grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=u.device)
         grad_skip = None if ctx.skip_dtype is None else grad.new_empty(grad.shape[1:3], dtype=ctx.skip_dtype)
         for h, conjugate in zip(_blocks(u, ctx.size), spectra, strict=True):
-            g = transform(grad[:, :, h])  # (B, C, H, F)
+            # (B, C, H, F); one channel shares the buffer of u
+            g = transform(grad[:, 0, h]).unsqueeze(1) if channels == 1 else transform(grad[:, :, h])
             signal = transform(u[:, h], mask).conj_physical_().unsqueeze(1)
             product = signal.mul_(g) if channels == 1 else signal * g
             by_lag = torch.fft.irfft(product[0] if len(product) == 1 else product.sum(0), n=ctx.size)

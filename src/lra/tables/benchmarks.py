@@ -18,7 +18,7 @@ _COLUMNS = {
     | {"error": "fast_float32_error", "naive error": "naive_float32_error"},
     "step": {"model": "setting", "L": "length", "B": "batch"}
     | _TWINS
-    | {"launches": "launches", "busy, ms": "busy_seconds"}  # of a GPU
+    | {"launches": "launches", "busy, ms": "busy_seconds", "graphs, ms": "graphs_seconds"}  # of a GPU
     | _MEMORY,
     "bytes": {
         "recipe": "setting",
