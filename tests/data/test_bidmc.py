@@ -1,4 +1,4 @@
-"""BIDMC: .ts files, the published split, recordings as stand-ins, errors."""
+"""BIDMC: .ts files, the published split, npz files, errors."""
 
 from pathlib import Path
 
@@ -134,35 +134,3 @@ def test_npz_with_windows(tmp_path: Path, samples: tuple) -> None:
     np.savez(tmp_path / "y.npz", x=x[:, :100], y=y)
     with pytest.raises(UserError, match=r"x is \(20, 100, 2\)"):
         BIDMC(path=str(tmp_path / "y.npz")).prepare(tmp_path / "data")
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    """A minute and a half with 72 beats and 15 breaths a minute."""
-    t = np.arange(90 * 125) / 125
-    beat, breath = np.sin(2 * np.pi * 72 / 60 * t), np.sin(2 * np.pi * 15 / 60 * t)
-    signals = np.stack([breath, beat, beat**9], axis=1).astype(np.float32)
-    path = tmp_path / "recording.npz"
-    np.savez(path, signals=signals, names=np.array(["RESP", "PLETH", "II"]), fs=np.float32(125))
-    return path
-
-
-@pytest.mark.parametrize(("target", "rate"), [("HR", 72), ("RR", 15)])
-def test_a_recording_gives_windows_with_the_rate_in_them(
-    recording: Path, tmp_path: Path, target: str, rate: float
-) -> None:
-    task = BIDMC(target=target, path=str(recording))
-    prepared = task.prepare(tmp_path / "data")
-    assert prepared.meta.variant == "standin"
-    y = np.concatenate([task.dataset(prepared, split).y for split in ("train", "val", "test")])
-    assert len(y) == 59  # one window a second
-    assert np.allclose(y, rate, rtol=0.02)
-
-
-def test_wrong_recordings(recording: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no oxygen saturation"):
-        BIDMC(target="SpO2", path=str(recording)).prepare(tmp_path / "data")
-    with np.load(recording) as arrays:
-        np.savez(tmp_path / "slow.npz", signals=arrays["signals"], names=arrays["names"], fs=np.float32(60))
-    with pytest.raises(UserError, match=r"sampled at 60\.0 Hz, expected 125"):
-        BIDMC(path=str(tmp_path / "slow.npz")).prepare(tmp_path / "data")

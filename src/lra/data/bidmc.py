@@ -23,20 +23,17 @@ from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.vocabulary import Variant
 
-LENGTH, CHANNELS, RATE = 4000, 2, 125
+LENGTH, CHANNELS = 4000, 2
 ZENODO = {"RR": 4001463, "HR": 4001456, "SpO2": 4001464}  # record numbers
 PARTS = {"RR": (5471, 2399), "HR": (5550, 2399), "SpO2": (5550, 2399)}  # train, test (Tan et al. 2021)
-WAVEFORMS = ("signals", "names", "fs")
-RATES_PER_MINUTE = {"HR": ("II", 40, 180), "RR": ("RESP", 6, 40)}  # signal, least, most
 STANDIN = {"HR": (80.0, 12.0), "RR": (17.0, 3.0), "SpO2": (97.0, 1.5)}  # mean, spread
 
 
 class BIDMC(PublishedTask):
     """`target` HR, RR or SpO2 from (4000, 2) samples at 125 Hz.
 
-    Files: the archive's `BIDMC32<target>_{TRAIN,TEST}.ts`; an npz file with x (N, 4000, 2) and y (N,); or
-    one with a PhysioNet recording (signals, names, fs), cut into windows whose target is estimated from the
-    ECG or respiration itself, which makes it a stand-in (HR and RR only).
+    Files: the archive's `BIDMC32<target>_{TRAIN,TEST}.ts`, or an npz file with x (N, 4000, 2) and y (N,), which is
+    not verified against the archive and so counts as modified.
     """
 
     version = 1
@@ -67,7 +64,7 @@ class BIDMC(PublishedTask):
             return "standin", options
         raw = self.raw(data_dir)
         if raw.is_file():
-            return _npz_variant(raw), options | {"raw_sha256": file_sha256(raw)}
+            return "modified", options | {"raw_sha256": file_sha256(raw)}
         folder = self._folder(data_dir)
         files, cache = [folder / name for name in self.names], self.hashes(data_dir)
         found = file_counts(files, folder, cache, count_ts)
@@ -99,10 +96,6 @@ class BIDMC(PublishedTask):
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def _read_npz(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        if _npz_variant(path) == "standin":
-            with npz_arrays(path, WAVEFORMS) as arrays:
-                names = [str(name) for name in arrays["names"].flat]
-                return self._windows(arrays["signals"], names, arrays["fs"], path)
         with npz_arrays(path, ("x", "y")) as arrays:
             x, y = arrays["x"], arrays["y"]
         if y.ndim == 2 and y.shape[1] == 1:
@@ -114,39 +107,6 @@ class BIDMC(PublishedTask):
         return numbers(x, lambda row: f"{path}: x, row {row}"), numbers(
             y, lambda row: f"{path}: y, row {row}"
         )
-
-    def _windows(
-        self, signals: np.ndarray, names: list[str], fs: np.ndarray, path: Path
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Windows of 32 s, one starting every second, of a recording (T, signals)."""
-        if self.target not in RATES_PER_MINUTE:
-            raise UserError(
-                f"{path} has no oxygen saturation; only HR and RR can be estimated from waveforms."
-            )
-        source, least, most = RATES_PER_MINUTE[self.target]
-        if signals.ndim != 2 or len(signals) < LENGTH or len(names) != signals.shape[1] or fs.size != 1:
-            raise UserError(
-                f"{path}: signals {signals.shape}, {len(names)} names, fs {fs.shape}; expected at least {LENGTH} "
-                "rows, a name for each column and one rate."
-            )
-        if fs.item() != RATE or (missing := {"PLETH", "II", source} - set(names)):
-            what = (
-                f"is sampled at {fs.item()} Hz, expected {RATE}"
-                if fs.item() != RATE
-                else f"has no {', '.join(missing)}"
-            )
-            raise UserError(f"{path} {what}; it has {', '.join(names)}.")
-        signals = numbers(signals, lambda row: f"{path}: signals, row {row}")
-        starts = range(0, len(signals) - LENGTH + 1, RATE)
-        windows = np.stack([signals[start : start + LENGTH] for start in starts])
-        x = windows[:, :, [names.index("PLETH"), names.index("II")]]
-        flat = np.flatnonzero(np.ptp(windows[:, :, names.index(source)], axis=1) == 0)
-        if len(flat):
-            raise UserError(
-                f"{path}: {source} is flat for 32 s from row {starts[flat[0]]} on; it has no rate."
-            )
-        rates = [_rate(w, least, most) for w in windows[:, :, names.index(source)]]
-        return x, np.array(rates, np.float32)
 
     def _folder(self, data_dir: Path) -> Path:
         """The folder with the .ts files; downloaded if that is the source and they are not there."""
@@ -223,26 +183,3 @@ def read_ts(path: Path, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     if not y:
         raise UserError(f"{path} has no samples after @data. It is empty or cut off: get it again.")
     return np.stack(x), np.array(y, np.float32)
-
-
-def _npz_variant(path: Path) -> Variant:
-    """A recording is a stand-in; ready windows are not verified against the archive."""
-    with npz_arrays(path, ()) as arrays:
-        return "standin" if set(WAVEFORMS) <= set(arrays.files) else "modified"
-
-
-def _rate(wave: np.ndarray, least: float, most: float) -> float:
-    """Events a minute, between `least` and `most`: the first clear peak of the autocorrelation.
-
-    A multiple of the period correlates as well as the period itself, so the highest peak will not do.
-    """
-    wave = wave - wave.mean()
-    spectrum = np.fft.rfft(wave, 2 * len(wave))
-    correlation = np.fft.irfft(spectrum * spectrum.conj())[: len(wave)] / np.arange(len(wave), 0, -1)
-    first, last = int(60 * RATE / most), int(60 * RATE / least)
-    inside = correlation[first : last + 1]
-    higher = (
-        (inside[1:-1] >= inside[:-2]) & (inside[1:-1] >= inside[2:]) & (inside[1:-1] > 0.8 * inside.max())
-    )
-    peak = 1 + int(higher.argmax()) if higher.any() else int(inside.argmax())
-    return 60 * RATE / (first + peak)

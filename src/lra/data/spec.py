@@ -27,8 +27,6 @@ class TaskSpec:
     metric: Metric = "accuracy"
     paired: bool = False  # two sequences a sample (Retrieval)
     protocol: Protocol = "held_out"
-    # 2: the test split is also reported with every 2nd position (see `strided`).
-    eval_rates: tuple[int, ...] = (1,)
 
     @property
     def higher_is_better(self) -> bool:

@@ -82,7 +82,7 @@ class SpeechCommands(PublishedTask):
         splits = SPLITS35 if n == 35 else SPLITS10
         if self.features == "mfcc":
             return TaskSpec(f"sc{n}-mfcc", "features", 20, 161, n, splits)
-        return TaskSpec(f"sc{n}", "features", 1, LENGTH, n, splits, eval_rates=(1, 2))
+        return TaskSpec(f"sc{n}", "features", 1, LENGTH, n, splits)
 
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         raw = self.raw(data_dir)
