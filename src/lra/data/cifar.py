@@ -1,7 +1,7 @@
 """CIFAR-10 as sequences of 1024 pixels: grey (the arena's Image) or RGB (sequential CIFAR). Card: data/README.md.
 
 As in the S4 code: rows of the image one after the other, no augmentation; grey is ITU-R 601 luma in PIL's
-integers, normalized with mean 122.6 and deviation 61.0 of 255; 45 000 / 5 000 by a random split with seed 42.
+integers, normalized with mean 122.6 and deviation 61.0 of 255; 45,000 / 5,000 by a random split with seed 42.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ Chunks = Iterator[tuple[np.ndarray, np.ndarray]]  # images (B, S, S) uint8, labe
 class Pathfinder(PublishedTask):
     """Pathfinder images of one side length, as sequences in [−1, 1] if `centered`, otherwise in [0, 1].
 
-    Source generate makes 200 000 images at the published parameters; files and download read the official
+    Source generate makes 200,000 images at the published parameters; files and download read the official
     PNG images and their metadata, below `lra_release/` or in any folder that has the metadata.
     """
 

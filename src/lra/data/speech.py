@@ -1,6 +1,6 @@
 """Speech Commands: which word is said, from one second of audio. Card: data/README.md.
 
-SC35 has all words and the official lists; SC10 the ten words, clips of exactly 16 000 samples, 70/15/15.
+SC35 has all words and the official lists; SC10 the ten words, clips of exactly 16,000 samples, 70/15/15.
 Inputs are normalized time step by time step with the statistics of the training clips, (x − μ)/(σ + 1e-5).
 The published code divides the wave by 2^15 although it lies in [−1, 1] already, so that σ ≈ 3e-6 is below
 the 1e-5 and the result is far from unit variance: scaling `papers` does the same, `unit` divides once.
@@ -36,7 +36,7 @@ WORDS35 = tuple(
     "on one right seven sheila six stop three tree two up visual wow yes zero".split()
 )
 SPLITS35 = {"train": 84_843, "val": 9_981, "test": 11_005}
-SPLITS10 = {"train": 24_482, "val": 5_246, "test": 5_247}  # of 34 975
+SPLITS10 = {"train": 24_482, "val": 5_246, "test": 5_247}  # of 34,975
 FOLDER, ARCHIVE = "SpeechCommands/speech_commands_v0.02", "speech_commands_v0.02.tar.gz"
 URL = f"http://download.tensorflow.org/data/{ARCHIVE}"
 SHA256 = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
@@ -52,7 +52,7 @@ class Clip(NamedTuple):
 
 
 class SpeechCommands(PublishedTask):
-    """Speech Commands with 35 or 10 `words`, as `features` raw (16 000 samples) or mfcc (161 × 20).
+    """Speech Commands with 35 or 10 `words`, as `features` raw (16,000 samples) or mfcc (161 × 20).
 
     Files: the official `SpeechCommands/speech_commands_v0.02/` or its archive in the raw folder; a parquet file
     with columns label, split (train, val, test) and flac (FLAC or WAV), which counts as modified.

@@ -41,7 +41,7 @@ class Row(NamedTuple):
 class Text(CharacterTask):
     """IMDB reviews, character by character.
 
-    `protocol` test_as_validation is the papers': all 25 000 training reviews train, and the test set chooses
+    `protocol` test_as_validation is the papers': all 25,000 training reviews train, and the test set chooses
     the epoch. held_out keeps a tenth of the training reviews for that (random, seed 42).
     Files: the official folder `aclImdb/`, or a parquet file with columns split, label (0 or 1) and text.
     """

@@ -77,11 +77,11 @@ def _shown(title: str, value: Any) -> str:
     if title == "GB":
         return f"{value / 1e9:.0f}"
     if title.endswith("MiB"):
-        return f"{value / 2**20:,.0f}".replace(",", " ")
+        return f"{value / 2**20:,.0f}"
     if title.endswith("error"):
         return f"{value:.0e}"
     return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
 def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:,.{0 if seconds >= 0.01 else 1}f}".replace(",", " ")
+    return f"{1e3 * seconds:,.{0 if seconds >= 0.01 else 1}f}"

@@ -22,7 +22,7 @@ RISING = 3.0  # a mean loss this many times that of the first steps is worth a w
 NEVER = torch.iinfo(torch.int64).max
 CAUSES = (
     "Likely causes, as users of the published code report them: a learning rate too high or a warm-up too short "
-    "(for Path-X its authors advise optimizer.lr=0.0002, 0.0001 for the kernel and 50 000 warm-up steps), an "
+    "(for Path-X its authors advise optimizer.lr=0.0002, 0.0001 for the kernel and 50,000 warm-up steps), an "
     "unlucky seed (4 of 10 failed on Path-X with S5; try seed=1), options of one recipe family with another's."
 )
 

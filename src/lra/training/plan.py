@@ -72,7 +72,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
     grid.add_row(
         "time",
-        f"{duration(total_s)} for {plan.steps:,} steps and {plan.epochs} validations".replace(",", " "),
+        f"{duration(total_s)} for {plan.steps:,} steps and {plan.epochs} validations",
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))

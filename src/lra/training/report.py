@@ -64,7 +64,7 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
         grid.add_row("source", f"{record.source.paper} (arXiv {record.source.arxiv}); {record.source.table}")
         for deviation in record.source.deviations:
             grid.add_row("deviation", deviation)
-    sizes = " / ".join(f"{data.splits[s].used:,}".replace(",", " ") for s in SPLITS)
+    sizes = " / ".join(f"{data.splits[s].used:,}" for s in SPLITS)
     grid.add_row("data", f"{data.task}, {data.variant} ({data.fingerprint}): {sizes} train / val / test")
     grid.add_row("protocol", data.protocol.replace("_", " "))
     model = record.config["model"]
