@@ -88,20 +88,11 @@ def preset(size: int, level: str = "hard") -> PathfinderParameters:
 
 @dataclass(frozen=True)
 class PathfinderBatch:
-    """B generated images and how each came about. Coordinates are (y, x) in pixels.
-
-    A snake is an array (paddles, 2, 2): for each paddle, in order of growth, the end it starts from and the
-    end it leads to.
-    """
+    """B generated images."""
 
     images: np.ndarray  # (B, S, S) uint8
     labels: np.ndarray  # (B,) uint8: 1 if both markers lie on one target snake
     margins: np.ndarray  # (B,) uint8: paddle margin drawn
-    targets: np.ndarray  # (B, 2, contour_length, 2, 2) float32
-    distractors: np.ndarray  # (B, distractors, distractor_length, 2, 2) float32; NaN for those left out
-    distractor_counts: np.ndarray  # (B,) uint8
-    marker_snakes: np.ndarray  # (B, 2) uint8: the target whose origin is marked, and the one whose end is
-    markers: np.ndarray  # (B, 2, 2) int16: centers of the origin marker and the end marker
 
 
 def generate_batch(parameters: PathfinderParameters, seed: int, first: int, count: int) -> PathfinderBatch:
@@ -116,33 +107,27 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
         raise UserError(f"The Pathfinder seed is {seed}; it must lie in 0 … 2⁶³ - 1.")
     p, size, seed = parameters, parameters.size, np.uint64(seed)
     images = np.empty((count, size, size), np.uint8)
-    labels, counts = np.empty(count, np.uint8), np.empty(count, np.uint8)
-    targets = np.empty((count, 2, p.contour_length, 3), np.int16)
-    distractors = np.empty((count, p.distractors, p.distractor_length, 3), np.int16)
-    markers, ends = np.empty((count, 2), np.uint8), np.empty((count, 2, 2), np.int16)
-    target_ends = np.empty((*targets.shape[:3], 2, 2), np.float32)
-    distractor_ends = np.empty((*distractors.shape[:3], 2, 2), np.float32)
+    labels = np.empty(count, np.uint8)
 
     choice = np.empty(count, np.int64)
     choose_margins(seed, first, choice, len(p.paddle_margins))
-    outputs = (images, labels, targets, distractors, counts, markers, ends)
+    sizes = p.contour_length, p.distractors, p.distractor_length
     for index, margin in enumerate(p.paddle_margins):
         rows = np.flatnonzero(choice == index)
         tables = _paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
         rules = kernel.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
         marker = _marker_stamps(p.marker_radius, p.antialias_scale)
-        failed = kernel.draw_images(seed, first, rows, tables, rules, _levels(p), marker, *outputs)
+        failed = kernel.draw_images(
+            seed, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels
+        )
         if failed >= 0:
             raise UserError(
                 f"No two target snakes of {p.contour_length} paddles were found in {kernel.GIVE_UP:,} "
                 f"attempts at Pathfinder image {failed}. Take a larger image, shorter contours or smaller "
                 f"margins: {p}"
             )
-        target_ends[rows] = _paddle_ends(targets[rows], tables.angle, p.paddle_length)
-        distractor_ends[rows] = _paddle_ends(distractors[rows], tables.angle, p.paddle_length)
-    distractor_ends[np.arange(p.distractors) >= counts[:, None]] = np.nan
     margins = np.asarray(p.paddle_margins, np.uint8)[choice]
-    return PathfinderBatch(images, labels, margins, target_ends, distractor_ends, counts, markers, ends)
+    return PathfinderBatch(images, labels, margins)
 
 
 def generate(
@@ -198,15 +183,3 @@ def _levels(parameters: PathfinderParameters) -> np.ndarray:
     target = grey * (parameters.paddle_contrast * parameters.snake_contrast)
     distractor = grey * parameters.snake_contrast
     return np.stack([target.astype(np.float32), distractor.astype(np.float32), grey]).astype(np.float64)
-
-
-def _paddle_ends(paddles: np.ndarray, angle: np.ndarray, length: int) -> np.ndarray:
-    """(…, 3) int16 paddles (y, x, orientation) → (…, 2, 2) float32 ends, the one towards the origin first."""
-    from lra.data.generators.pathfinder_kernel import DEGREES
-
-    orientation = np.clip(paddles[..., 2], 0, len(angle) - 1)  # rows of absent distractors hold anything
-    along = length * np.stack([np.sin(angle[orientation]), np.cos(angle[orientation])], axis=-1)
-    drawn_from = paddles[..., :2].astype(np.float64)
-    is_seed = (orientation < DEGREES)[..., None]
-    origin = np.where(is_seed, drawn_from, drawn_from - along)
-    return np.stack([origin, origin + along], axis=-2).astype(np.float32)

@@ -270,14 +270,23 @@ def _stretch(canvas, image):
 
 @njit(cache=True, nogil=True)
 def draw_images(
-    seed, first, rows, t, rules, levels, marker, images, labels, targets, distractors, counts, markers, ends
+    seed,
+    first,
+    rows,
+    t,
+    rules,
+    levels,
+    marker,
+    contour_length,
+    distractor_count,
+    distractor_length,
+    images,
+    labels,
 ):
     """Draw images first + rows, all with the margin of tables `t`, into the rows of the output arrays.
 
     `levels` (3, 256) float64: grey of target, distractor and marker bytes. `marker`: see `marker_stamps`.
-    Outputs: `images` (B, S, S), `labels` (B,), `targets` (B, 2, ·, 3), `distractors` (B, ·, ·, 3), `counts`
-    (B,) of distractors, `markers` (B, 2) the snakes that carry the origin and the end marker, `ends` (B, 2,
-    2) where these are. Returns -1, or the first image for which no two targets were found.
+    Outputs: `images` (B, S, S), `labels` (B,). Returns -1, or the first image for which no two targets were found.
     """
     size, n = images.shape[1], marker.shape[0]
     state = np.empty(1, np.uint64)
@@ -287,30 +296,29 @@ def draw_images(
     canvas = np.empty((size, size))
     pivots = np.empty((2, 2), np.int64)
     weight = np.empty(t.step.shape[0])
+    targets = np.empty((2, contour_length, 3), np.int16)
+    distractors = np.empty((distractor_count, distractor_length, 3), np.int16)
     center = t.line.shape[1] // 2
     for row in rows:
         start(state, seed, np.uint64(first + row))
         uniform(state)  # the margin's draw
         labels[row] = below(state, 2)
         attempts = 0
-        while not _grow_targets(room, empty, t, rules, state, targets[row], pivots, weight):
+        while not _grow_targets(room, empty, t, rules, state, targets, pivots, weight):
             attempts += 1
             if attempts == GIVE_UP:
                 return first + row
-        counts[row] = _grow_distractors(room, before, t, rules, state, distractors[row], pivots[0], weight)
+        grown = _grow_distractors(room, before, t, rules, state, distractors, pivots[0], weight)
         canvas[:] = 0
         for s in range(2):
-            for y, x, orientation in targets[row, s]:
+            for y, x, orientation in targets[s]:
                 _paint(canvas, t.line[orientation], levels[0], y, x, center, center)
-        for s in range(counts[row]):
-            for y, x, orientation in distractors[row, s]:
+        for s in range(grown):
+            for y, x, orientation in distractors[s]:
                 _paint(canvas, t.line[orientation], levels[1], y, x, center, center)
         origin = below(state, 2)
         terminal = origin if labels[row] == 1 else 1 - origin
-        markers[row, 0], markers[row, 1] = origin, terminal
-        ends[row, 0] = targets[row, origin, 0, :2]
-        ends[row, 1] = targets[row, terminal, -1, :2]
-        for y, x in ends[row]:
+        for y, x in (targets[origin, 0, :2], targets[terminal, -1, :2]):
             class_y, class_x = _border_class(y, size, n), _border_class(x, size, n)
             _paint(canvas, marker[class_y, class_x], levels[2], y, x, class_y, class_x)
         _stretch(canvas, images[row])

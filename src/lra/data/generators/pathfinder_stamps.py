@@ -27,7 +27,6 @@ class PaddleTables(NamedTuple):
     orientation k's from start[k] to start[k + 1].
     """
 
-    angle: np.ndarray  # (K,) float64: of a seed, tail to head; of an extension, pivot to head
     line: np.ndarray  # (K, s, s) uint8: the paddle, centered on the seed's tail or the extension's head
     mask: np.ndarray  # (K, s, s) uint8: the paddle and its margin
     widened: np.ndarray  # (K, s + 2·margin, s + 2·margin) uint8: `mask` dilated by the disc of the margin
@@ -50,7 +49,7 @@ def paddle_tables(
     step = extension_steps(length + margin)
     degrees = np.arange(-DEGREES // 2, DEGREES // 2) * np.pi / 180
     step_angle = np.arctan2(step[:, 0], step[:, 1])
-    angle = np.concatenate([degrees, step_angle])
+    angle = np.concatenate([degrees, step_angle])  # of a seed, tail to head; of an extension, pivot to head
     drawn = np.concatenate([degrees, opposite(step_angle)])
     stamps = [paddle_stamp(a, length, thickness, margin, antialias_scale) for a in drawn]
     line, mask = (np.stack(kind) for kind in zip(*stamps, strict=True))
@@ -59,7 +58,6 @@ def paddle_tables(
     core, core_start = end_to_end([collision_core(m) for m in mask])
     footprint, footprint_start = end_to_end([seed_footprint(m, length + margin) for m in mask[:DEGREES]])
     return PaddleTables(
-        angle=angle,
         line=line,
         mask=mask,
         widened=np.stack([ndimage.grey_dilation(f, footprint=disc_of_margin) for f in frame]),
