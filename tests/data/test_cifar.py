@@ -174,6 +174,23 @@ def test_parquet(tmp_path: Path, images: dict, npz: Path) -> None:
         assert np.array_equal(a.array(name), b.array(name)), name
 
 
+def test_the_files_of_hugging_face(tmp_path: Path, images: dict, npz: Path) -> None:
+    folder = tmp_path / "cifar10" / "plain_text"
+    folder.mkdir(parents=True)
+    for split, (xs, ys) in images.items():
+        halves = np.array_split(np.arange(len(ys)), 2 if split == "train" else 1)
+        for n, rows in enumerate(halves):
+            img = [{"bytes": encoded(xs[row], "png"), "path": None} for row in rows]
+            table = pa.table({"img": img, "label": [int(ys[row]) for row in rows]})
+            pq.write_table(table, folder / f"{split}-{n:05}-of-{len(halves):05}.parquet")
+    a, b = (CIFAR10(path=str(p)).prepare(tmp_path / "data") for p in (folder.parent, npz))
+    assert a.meta.variant == "subset"
+    assert all(np.array_equal(a.array(name), b.array(name)) for name in a.meta.arrays)
+    (folder / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(UserError, match="one of 2 files, of which 1 are there"):
+        CIFAR10(path=str(folder)).prepare(tmp_path / "data")
+
+
 def test_parquet_errors(tmp_path: Path, images: dict) -> None:
     def error(**change: list) -> str:
         path = parquet(tmp_path / "images.parquet", images, **change)

@@ -1,5 +1,6 @@
 """The Pathfinder tasks: splits, scaling, resuming after a kill, the official layout, broken images."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from lra.data import pathfinder
-from lra.data.generators.pathfinder import generate, preset
+from lra.data.generators.pathfinder import generate, generate_batch, preset
 from lra.data.generators.pathfinder_layout import level_folder, write_official_layout
 from lra.data.pathfinder import Pathfinder, split_sizes
 from lra.data.splits import random_split
@@ -175,3 +176,10 @@ def test_broken_official_data_leave_nothing(official: Path, tmp_path: Path) -> N
     assert "too few to split" in error()
     metadata.write_text("")
     assert f"{metadata} is empty" in error()
+
+
+def test_the_images_are_those_of_the_committed_runs() -> None:
+    """A change of one pixel would make other data under the same name."""
+    made = generate_batch(preset(32), 7, 5, 30)
+    content = made.images.tobytes() + made.labels.tobytes() + made.margins.tobytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == "32e7a76605717abc"

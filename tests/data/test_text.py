@@ -63,6 +63,18 @@ def plain(max_length: int, min_freq: int) -> tuple[list[str], dict[str, list[tup
     return symbols, rows
 
 
+def test_the_files_of_hugging_face(tmp_path: Path) -> None:
+    folder = tmp_path / "imdb" / "plain_text"
+    folder.mkdir(parents=True)
+    for split in ("train", "test", "unsupervised"):
+        rows = [(label, text) for name, label, text in REVIEWS if name == split] or [(-1, "unlabeled")]
+        table = pa.table(dict(zip(("label", "text"), map(list, zip(*rows, strict=True)), strict=True)))
+        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    files = folder, folder.parent, parquet(tmp_path / "imdb.parquet", REVIEWS)
+    a, *others = (Text(min_freq=1, path=str(path)).prepare(tmp_path / "data").folder for path in files)
+    assert others == [a, a]  # the same content is the same prepared set
+
+
 @pytest.mark.parametrize(("max_length", "min_freq"), [(4096, 2), (12, 1), (12, 3)])
 def test_tokens_are_those_of_the_published_code(
     file: Path, tmp_path: Path, max_length: int, min_freq: int

@@ -6,6 +6,7 @@ integers, normalized with mean 122.6 and deviation 61.0 of 255; 45,000 / 5,000 b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,10 @@ from lra.bounds import Seed
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
 from lra.data.samples import labels, picture
-from lra.data.sources import Remote, not_found, npz_arrays, parquet_columns, parquet_names
+from lra.data.sources import Remote, hub_files, not_found, npz_arrays, parquet_columns, parquet_names
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
-from lra.data.storage import Prepared, Writer, file_sha256
+from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.vocabulary import Variant
@@ -39,7 +40,8 @@ class CIFAR10(PublishedTask):
     """CIFAR-10 in `color` grey or rgb; `permutation` seeds a fixed order of the 1024 positions (psCIFAR).
 
     Files: the official `cifar-10-batches-py/` or the archive it comes in; a parquet file with columns split,
-    label, png or jpeg (and index, for the official order); an npz file with x_train, y_train, x_test, y_test.
+    label, png or jpeg (and index, for the official order); an npz file with x_train, y_train, x_test, y_test; or, as
+    `path`, the folder with Hugging Face's parquet files.
     """
 
     version = 1
@@ -73,9 +75,13 @@ class CIFAR10(PublishedTask):
         if self.source == "standin":
             return "standin", {"standin": standin.SIZES}
         if raw.is_file():
-            sizes = _mirror_sizes(raw)
-            variant = "modified" if sizes == (50_000, 10_000) else "subset"
-            return variant, {"raw_sha256": file_sha256(raw)}
+            return _variant(_mirror_sizes(raw)), {"raw_sha256": file_sha256(raw)}
+        if hub := self._hub(raw):
+            sizes = [
+                sum(len(parquet_columns(p, ["label"])["label"]) for p in paths) for paths in hub.values()
+            ]
+            files = [path for paths in hub.values() for path in paths]
+            return _variant(sizes), {"raw_sha256": files_sha256(files, raw, self.hashes(data_dir))}
         if self.source == "files":
             _official_root(raw)
         return "official", {"archive_sha256": SHA256}
@@ -111,12 +117,18 @@ class CIFAR10(PublishedTask):
             return standin.images()
         if raw.is_file():
             return _read_parquet(raw, progress) if raw.suffix == ".parquet" else _read_npz(raw)
+        if hub := self._hub(raw):
+            return {split: _read_hub(split, paths, progress) for split, paths in hub.items()}
         if self.source == "files" or _official(raw):
             return _read_official(_official_root(raw))
         remote = Remote(
             "CIFAR-10", URL, f"{ARCHIVE} ({ARCHIVE_FACTS})", f"{ARCHIVE} (no need to unpack it)", "image"
         )
         return remote.fetch(raw, lambda: _read_official(raw))
+
+    def _hub(self, raw: Path) -> dict[str, list[Path]]:
+        """Hugging Face's files, where the user says that they are there: their names do not tell the data set."""
+        return {} if self.path is None or _official(raw) else hub_files(raw, SOURCE_SPLITS)
 
 
 def to_grey(rgb: np.ndarray) -> np.ndarray:
@@ -138,8 +150,8 @@ def _official_root(raw: Path) -> Path:
     raise not_found(
         "CIFAR-10",
         [raw / FOLDER, raw / ARCHIVE],
-        f"Put the folder or {ARCHIVE} ({ARCHIVE_FACTS}) there, give a parquet or npz file as task.path, or "
-        "let it be downloaded with task.source=download.",
+        f"Put the folder or {ARCHIVE} ({ARCHIVE_FACTS}) there, give a parquet or npz file as task.path, or the folder "
+        "with Hugging Face's parquet files, or let it be downloaded with task.source=download.",
     )
 
 
@@ -187,14 +199,35 @@ def _read_parquet(path: Path, progress: Progress) -> Images:
         place = [f"{path}, row {row}" for row in rows]
         if not rows:
             raise UserError(f"{path} has no {split} samples; expected splits train and test.")
-        y = labels([table["label"][row] for row in rows], 10, place.__getitem__)
-        x = np.empty((len(rows), 32, 32, 3), np.uint8)
-        for position, row in enumerate(rows):
-            x[position] = picture(table[column][row], 32, color=True, where=place[position])
-            if (position + 1) % 1000 == 0:
-                progress(f"decoding {split} images", position + 1, len(rows))
-        images[split] = x, y
+        encoded, classes = ([table[name][row] for row in rows] for name in (column, "label"))
+        images[split] = _decoded(split, encoded, classes, place, progress)
     return images
+
+
+def _read_hub(split: str, paths: list[Path], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """The images of a split, each a struct with the encoded bytes, and their classes."""
+    encoded, classes, place = [], [], []
+    for path in paths:
+        if "img" not in (names := parquet_names(path)):
+            raise UserError(f"{path} has columns {', '.join(names)}; expected img and label.")
+        table = parquet_columns(path, ["img", "label"])
+        encoded += [None if image is None else image["bytes"] for image in table["img"]]
+        classes += table["label"]
+        place += [f"{path}, row {row}" for row in range(len(table["label"]))]
+    return _decoded(split, encoded, classes, place, progress)
+
+
+def _decoded(
+    split: str, encoded: list[bytes], classes: list[int], place: list[str], progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """x (N, 32, 32, 3) uint8 and y (N,) of encoded images; `place` says where each is from."""
+    y = labels(classes, 10, place.__getitem__)
+    x = np.empty((len(y), 32, 32, 3), np.uint8)
+    for row, content in enumerate(encoded):
+        x[row] = picture(content, 32, color=True, where=place[row])
+        if (row + 1) % 1000 == 0:
+            progress(f"decoding {split} images", row + 1, len(y))
+    return x, y
 
 
 def _in_order(rows: list[int], index: list[Any], path: Path) -> list[int]:
@@ -214,6 +247,11 @@ def _parquet_layout(path: Path) -> tuple[str, bool]:
         if column in names:
             return column, "index" in names
     raise UserError(f"{path} has columns {', '.join(names)}; expected split, label and png or jpeg.")
+
+
+def _variant(sizes: Sequence[int]) -> Variant:
+    """Images of other files than the official ones, by their number in train and test."""
+    return "modified" if tuple(sizes) == (50_000, 10_000) else "subset"
 
 
 def _mirror_sizes(path: Path) -> tuple[int, int]:

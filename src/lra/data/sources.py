@@ -134,6 +134,22 @@ def not_found(what: str, looked: Iterable[Path], advice: str) -> UserError:
     return UserError(f"{what} not found. Looked in:\n{places}\n{advice}")
 
 
+def hub_files(folder: Path, splits: Iterable[str]) -> dict[str, list[Path]]:
+    """Parquet files as Hugging Face publishes them, `<split>-00000-of-00001.parquet`, by split; {} if one has none.
+
+    They lie in the folder itself or in its `plain_text/`. Raises UserError if one of several is missing.
+    """
+    for place in (folder, folder / "plain_text"):
+        found = {split: listed(place, f"{split}-[0-9]*-of-[0-9]*.parquet") for split in splits}
+        if all(found.values()):
+            for paths in found.values():
+                count = int(paths[0].stem.rpartition("-")[2])
+                if len(paths) != count:
+                    raise UserError(f"{paths[0]} is one of {count} files, of which {len(paths)} are there.")
+            return found
+    return {}
+
+
 def parquet_columns(path: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
     """Columns of a parquet file as lists. Raises UserError for an unreadable file and for missing columns."""
     import pyarrow

@@ -17,7 +17,7 @@ from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenSequences
 from lra.data.samples import labels, text
-from lra.data.sources import Remote, not_found, parquet_columns
+from lra.data.sources import Remote, hub_files, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer
@@ -43,7 +43,8 @@ class Text(CharacterTask):
 
     `protocol` test_as_validation is the papers': all 25,000 training reviews train, and the test set chooses
     the epoch. held_out keeps a tenth of the training reviews for that (random, seed 42).
-    Files: the official folder `aclImdb/`, or a parquet file with columns split, label (0 or 1) and text.
+    Files: the official folder `aclImdb/`; a parquet file with columns split, label (0 or 1) and text; or, as `path`,
+    the folder with Hugging Face's parquet files.
     """
 
     version = 1
@@ -154,14 +155,22 @@ def _folder(raw: Path) -> Path | None:
 
 def _read_files(raw: Path, progress: Progress) -> Reviews:
     folder = _folder(raw)
+    rows: dict[str, list[Row]] = {split: [] for split in SIZES}
+    for split, paths in hub_files(raw, SIZES).items() if folder is None else ():
+        for path in paths:
+            table = parquet_columns(path, ("label", "text"))
+            samples = enumerate(zip(table["label"], table["text"], strict=True))
+            rows[split] += [Row(*sample, f"{path}, row {i}") for i, sample in samples]
+    if all(rows.values()):
+        return _sorted(rows, raw)
     if folder is None:
         raise not_found(
             "The IMDB reviews",
             [raw / "train" / "pos", raw / "aclImdb" / "train" / "pos"],
             "Unpack aclImdb_v1.tar.gz (84,125,825 bytes) from https://ai.stanford.edu/~amaas/data/sentiment/ there, "
-            "give a parquet file as task.path, or let them be downloaded with task.source=download.",
+            "give a parquet file as task.path, or the folder with Hugging Face's, or let them be downloaded with "
+            "task.source=download.",
         )
-    rows: dict[str, list[Row]] = {split: [] for split in SIZES}
     if folder.is_file():
         table = parquet_columns(folder, ("split", "label", "text"))
         for i, (split, *sample) in enumerate(zip(table["split"], table["label"], table["text"], strict=True)):
