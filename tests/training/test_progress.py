@@ -26,7 +26,7 @@ def trainer(step: int, epoch: int, accuracy: float) -> SimpleNamespace:
 def test_a_bar_for_the_whole_run_below_a_line_for_each_epoch(width):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
-    progress = progress_callback(console, "accuracy", True, False)
+    progress = progress_callback(console, "accuracy", lambda: {"val_accuracy": 0.31}, False)
     assert isinstance(progress, LiveProgress)
     progress.seconds = 0.0
     progress.on_train_start(trainer(0, 0, 0.0), None)
@@ -46,7 +46,7 @@ def test_a_bar_for_the_whole_run_below_a_line_for_each_epoch(width):
 
 def test_lines_elsewhere():
     out = io.StringIO()
-    progress = progress_callback(Console(file=out, width=80), "accuracy", True, False)
+    progress = progress_callback(Console(file=out, width=80), "accuracy", lambda: None, False)
     assert isinstance(progress, PlainProgress)
     progress.seconds = 0.0
     progress.on_train_start(trainer(0, 0, 0.0), None)

@@ -64,7 +64,7 @@ class Training:
             divergence,
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
-            progress_callback(console, self.spec.metric, self.spec.higher_is_better, brief),
+            progress_callback(console, self.spec.metric, lambda: self.checkpoints.best, brief),
             self.checkpoints,
         ]
         plan = assembled.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +11,8 @@ from pytorch_lightning.callbacks import Callback
 from rich.progress import BarColumn, Progress, TextColumn
 
 from lra.terminal import Console
+
+Best = Callable[[], dict[str, float] | None]  # the best row of the learning curve so far
 
 
 class EpochLines(Callback):
@@ -65,11 +68,9 @@ class PlainProgress(EpochLines):
 class LiveProgress(EpochLines):
     """One bar for the whole run: epoch, steps, rate, loss, best validation so far, time left."""
 
-    def __init__(self, console: Console, metric: str, higher_is_better: bool, *, lines: bool) -> None:
+    def __init__(self, console: Console, metric: str, best: Best, *, lines: bool) -> None:
         super().__init__(console, metric, seconds=0.5)
-        self.lines = lines
-        self.better = max if higher_is_better else min
-        self.best: float | None = None
+        self.best, self.lines = best, lines
         self.bar = Progress(
             TextColumn("{task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -86,7 +87,8 @@ class LiveProgress(EpochLines):
         self.bar.start()
 
     def tell(self, trainer: pl.Trainer, rate: float, left: float, loss: float) -> None:
-        best = "" if self.best is None else f"  best {self.best:.4f}"
+        row = self.best()
+        best = f"  best {row[f'val_{self.metric}']:.4f}" if row else ""
         self._show(trainer, f"  {rate:.3g}/s  loss {loss:.3f}{best}  {_clock(left)}")
 
     def _show(self, trainer: pl.Trainer, words: str) -> None:
@@ -96,8 +98,6 @@ class LiveProgress(EpochLines):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.lines:
             super().on_train_epoch_end(trainer, module)
-        value = trainer.callback_metrics[f"val/{self.metric}"].item()
-        self.best = value if self.best is None else self.better(self.best, value)
 
     def on_train_end(self, *_: Any) -> None:
         self.bar.stop()
@@ -106,10 +106,10 @@ class LiveProgress(EpochLines):
         self.bar.stop()
 
 
-def progress_callback(console: Console, metric: str, higher_is_better: bool, brief: bool) -> Callback:
+def progress_callback(console: Console, metric: str, best: Best, brief: bool) -> Callback:
     """The bar on a terminal, lines elsewhere; `brief` leaves the lines out."""
     if console.is_terminal:
-        return LiveProgress(console, metric, higher_is_better, lines=not brief)
+        return LiveProgress(console, metric, best, lines=not brief)
     return Callback() if brief else PlainProgress(console, metric)
 
 
