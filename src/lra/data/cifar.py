@@ -6,6 +6,7 @@ integers, normalized with mean 122.6 and deviation 61.0 of 255; 45 000 / 5 000 b
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ class CIFAR10(PublishedTask):
             return "standin", {"standin": standin.SIZES}
         if raw.is_file():
             sizes = _mirror_sizes(raw)
-            variant = "modified" if sizes == (50_000, 10_000) else "subset"
+            variant: Variant = "modified" if sizes == (50_000, 10_000) else "subset"
             return variant, {"raw_sha256": file_sha256(raw)}
         if self.source == "files":
             _official_root(raw)
@@ -169,7 +170,7 @@ def _read_npz(path: Path) -> Images:
                 f"{path}: x_{split} is {x.dtype} {x.shape} for {y.size} labels; expected uint8 (N, 32, 32, 3)."
             )
     return {
-        split: (x, labels(y, 10, lambda row, split=split: f"{path}: y_{split}, row {row}"))
+        split: (x, labels(y, 10, partial("{}: y_{}, row {}".format, path, split)))
         for split, (x, y) in images.items()
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -114,7 +114,7 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
 
     if not 0 <= seed < 2**63:
         raise UserError(f"The Pathfinder seed is {seed}; it must lie in 0 … 2⁶³ - 1.")
-    p, size, seed = parameters, parameters.size, np.uint64(seed)
+    p, size, key = parameters, parameters.size, np.uint64(seed)
     images = np.empty((count, size, size), np.uint8)
     labels, counts = np.empty(count, np.uint8), np.empty(count, np.uint8)
     targets = np.empty((count, 2, p.contour_length, 3), np.int16)
@@ -124,14 +124,14 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
     distractor_ends = np.empty((*distractors.shape[:3], 2, 2), np.float32)
 
     choice = np.empty(count, np.int64)
-    choose_margins(seed, first, choice, len(p.paddle_margins))
+    choose_margins(key, first, choice, len(p.paddle_margins))
     outputs = (images, labels, targets, distractors, counts, markers, ends)
     for index, margin in enumerate(p.paddle_margins):
         rows = np.flatnonzero(choice == index)
         tables = _paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
         rules = kernel.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
         marker = _marker_stamps(p.marker_radius, p.antialias_scale)
-        failed = kernel.draw_images(seed, first, rows, tables, rules, _levels(p), marker, *outputs)
+        failed = kernel.draw_images(key, first, rows, tables, rules, _levels(p), marker, *outputs)
         if failed >= 0:
             raise UserError(
                 f"No two target snakes of {p.contour_length} paddles were found in {kernel.GIVE_UP:,} "
@@ -159,7 +159,7 @@ def generate(
     wait. To resume, pass as `first` the number of images already stored.
     """
     with ThreadPoolExecutor(workers) as pool:
-        pending = deque()
+        pending: deque[tuple[int, Future[PathfinderBatch]]] = deque()
         try:
             for start in range(first, count, chunk):
                 size = min(chunk, count - start)
