@@ -23,6 +23,7 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python scripts/make_tables.py --check
 
 tables: $(VENV)/installed  ## regenerate results/tables from results/runs

@@ -9,12 +9,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lra.errors import UserError
 from lra.files import listed
 from lra.nodes import CONVOLUTION, names_of, takes, target
 from lra.paths import CONFIG_DIR, config_dirs
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # Options that mean the same in every class that has them.
 FRAME = {
@@ -133,7 +136,7 @@ def _composed(overrides: tuple[str, ...], with_choices: bool) -> tuple[dict[str,
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf, open_dict, read_write
+    from omegaconf import open_dict, read_write
 
     running = GlobalHydra.instance()  # a run is inside Hydra already
     outer, running.hydra = running.hydra, None
@@ -147,7 +150,14 @@ def _composed(overrides: tuple[str, ...], with_choices: bool) -> tuple[dict[str,
         choices = dict(found.hydra.runtime.choices)
         with read_write(found), open_dict(found):
             del found["hydra"]
-    return OmegaConf.to_container(found, resolve=True), choices
+    return as_dict(found, resolve=True), choices
+
+
+def as_dict(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    """A configuration of OmegaConf as plain data, with its interpolations resolved or as they are written."""
+    from omegaconf import OmegaConf
+
+    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=resolve))
 
 
 def _searchpath() -> list[str]:

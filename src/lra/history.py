@@ -33,7 +33,7 @@ def shortened(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as a record holds it, with the options that it lacks at their first value."""
-    return _map(FIRST_NODES | config, lambda node, first: first | node)
+    return _map({**FIRST_NODES, **config}, lambda node, first: first | node)
 
 
 def _map(config: Mapping[str, Any], change) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from typing import Any, get_type_hints
 
@@ -111,7 +110,7 @@ def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
     if not issubclass(kind, base):
         yield f"{name}._target_: {node['_target_']} is no {base.__name__}"
         return
-    types, required = _option_types(kind)
+    types, required = _option_types(target(node))
     if name == "model":  # pooling belongs to the head
         types, required = types | {"pooling": TypeAdapter(str)}, [*required, "pooling"]
     allowed = list(types)
@@ -132,10 +131,10 @@ def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
     """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
     path = []
     for part in location:
-        if isinstance(value, (dict, list)):
-            with suppress(KeyError, IndexError, TypeError):
-                value = value[part]
-                path.append(str(part))
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(items, dict) and part in items:
+            value = items[part]
+            path.append(str(part))
     return path
 
 
@@ -153,10 +152,11 @@ def _option_types(kind: type) -> tuple[dict[str, TypeAdapter], list[str]]:
     types: dict[str, TypeAdapter] = {}
     required: list[str] = []
     for base in kind.__mro__:
-        if "__init__" not in vars(base):
+        constructor = vars(base).get("__init__")
+        if constructor is None:
             continue
-        hints = get_type_hints(base.__init__, include_extras=True)
-        parameters = inspect.signature(base.__init__).parameters.values()
+        hints = get_type_hints(constructor, include_extras=True)
+        parameters = inspect.signature(constructor).parameters.values()
         for p in parameters:
             if p.kind is p.KEYWORD_ONLY and p.name not in types:
                 types[p.name] = TypeAdapter(hints.get(p.name, Any))

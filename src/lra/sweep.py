@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict, read_write
 
 from lra.cli import explain_errors, explanation, tracebacks
 from lra.errors import UserError
 
 if TYPE_CHECKING:
+    from hydra.conf import HydraConf
+
     from lra.records.schema import RunRecord
 
 NOTES = "jobs"  # folder below hydra.sweep.dir
@@ -65,13 +68,13 @@ def reported() -> Iterator[None]:
         sys.exit(1)
 
 
-def shares_terminal(hydra: DictConfig) -> bool:
+def shares_terminal(hydra: HydraConf) -> bool:
     """Whether this is a job of a sweep that has no log of its own."""
-    return hydra.mode.name == "MULTIRUN" and str(hydra.launcher.get("_target_")).endswith(SHARED)
+    return hydra.mode == RunMode.MULTIRUN and str(hydra.launcher.get("_target_")).endswith(SHARED)
 
 
 @contextmanager
-def job(hydra: DictConfig, results_dir: Path) -> Iterator[list[RunRecord]]:
+def job(hydra: HydraConf, results_dir: Path) -> Iterator[list[RunRecord]]:
     """Inside a job, which appends its record: say and note how it ends.
 
     A failure goes no further, except to a sweeper that counts them.
@@ -98,7 +101,7 @@ def check(config: DictConfig) -> None:
     """
     from hydra.core.global_hydra import GlobalHydra
 
-    from lra.composition import settle
+    from lra.composition import as_dict, settle
     from lra.config import Config
     from lra.training.assemble import check as check_run
 
@@ -110,7 +113,7 @@ def check(config: DictConfig) -> None:
         composed = loader.load_sweep_config(config, overrides)
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
-        tree = OmegaConf.to_container(composed, resolve=True)
+        tree = as_dict(composed, resolve=True)
         key = json.dumps(tree | {"seed": None}, default=str)
         if key not in problems:
             try:
@@ -143,7 +146,7 @@ def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
 
 
 def _note(
-    hydra: DictConfig, error: str | None, finished: Sequence[RunRecord] = (), results_dir: Path = Path()
+    hydra: HydraConf, error: str | None, finished: Sequence[RunRecord] = (), results_dir: Path = Path()
 ) -> None:
     """Write down how a job ended, and where its record is. Raises UserError if that is not possible."""
     from lra.files import write_text

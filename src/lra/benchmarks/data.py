@@ -30,7 +30,7 @@ def run(data_dir: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "task": name,
-                "variant": largest.meta.variant,
+                "variant": prepared.meta.variant,
                 "training samples": len(data),
                 "batch size": min(BATCH_SIZE, len(data)),
                 "samples/s": round(samples / seconds),

@@ -58,8 +58,8 @@ def s4(length: int, features: int, state_size: int) -> Case:
     inputs = (*(x.to(torch.complex64) for x in (Lambda, P, P, B, C)), dt.float())
     return Case(
         inputs,
-        lambda *x: dplr.dplr_kernel(*x, length, truncation=length),
-        lambda *x: dplr.dplr_kernel_generating(*x, length),
+        partial(dplr.dplr_kernel, length=length, truncation=length),
+        partial(dplr.dplr_kernel_generating, length=length),
         8 * 4 * features * state_size // 2 * length * 2,
     )
 

@@ -65,5 +65,5 @@ def _generating_function(
 ) -> Tensor:
     if truncation != length:
         raise ValueError("the generating function is exact for its own length only")
-    precise = (x.to(C.dtype) for x in (A, P, Q, B))
-    return dplr.dplr_kernel_generating(*precise, C, dt.to(C.real.dtype), length)
+    A, P, Q, B = (x.to(C.dtype) for x in (A, P, Q, B))
+    return dplr.dplr_kernel_generating(A, P, Q, B, C, dt.to(C.real.dtype), length)

@@ -8,7 +8,7 @@ bounds: caches, launch overheads and the optimizer are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -190,7 +190,7 @@ def _shared(given: list[Tensor], made: list[Tensor]) -> bool:
     return any(x.untyped_storage()._cdata in inputs for x in made)
 
 
-def _bytes(tensors: list[Tensor | None]) -> int:
+def _bytes(tensors: Sequence[Tensor | None]) -> int:
     """Bytes of tensors, of expanded ones only what is stored."""
     return sum(_stored(x) * x.element_size() for x in tensors if x is not None)
 

@@ -87,7 +87,7 @@ def kernels(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
     cases = [(make, length) for make in CASES for length in options.lengths]
     sizes = options.features, options.state_size, options.repeats, torch.device(options.device)
-    yield from (compare(*case, *sizes) for case in track(cases, "kernels"))
+    yield from (compare(make, length, *sizes) for make, length in track(cases, "kernels"))
 
 
 def steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:

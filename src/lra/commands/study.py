@@ -77,7 +77,7 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
     from lra.studies.run import overview, run_all, tally
     from lra.studies.schema import load_study
 
-    own = {"only": None, "seeds": None, "launcher": None, "time_limit": None}
+    own: dict[str, str | None] = {"only": None, "seeds": None, "launcher": None, "time_limit": None}
     extra = []
     for option in options:
         key, value = key_value(option, "budget=demo only=s4d-legs")

@@ -56,8 +56,9 @@ def main(arguments: list[str]) -> int:
     if options.group:
         _left_out(problems)
         return print_group(records, options)
+    broken: list[str] = []
     if options.study:
-        studies, broken = [load_study(name) for name in options.study], []
+        studies = [load_study(name) for name in options.study]
     else:
         studies, broken = load_studies()
     tables = []

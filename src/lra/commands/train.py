@@ -23,10 +23,11 @@ def main(arguments: list[str]) -> None:
         print(f"lra {__version__}")
         return
     import hydra
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
     from lra import sweep
     from lra.advice import check_flags
+    from lra.composition import as_dict
 
     command = sys.argv[1:]
     entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
@@ -35,10 +36,11 @@ def main(arguments: list[str]) -> None:
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")
     def train(cfg: DictConfig) -> float | None:
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
 
         environment.settle()  # a launcher's job may be a process that was started otherwise
         chosen, record = HydraConfig.get(), None
-        sweeping = chosen.mode.name == "MULTIRUN"
+        sweeping = chosen.mode == RunMode.MULTIRUN
         sys.argv[1:] = command
         if sweeping:
             # A run starts further processes with its own command, not the sweep's.
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> None:
             from lra.training.run import run
 
             record = run(
-                OmegaConf.to_container(cfg, resolve=True),
+                as_dict(cfg, resolve=True),
                 experiment=chosen.runtime.choices.get("experiment"),
                 overrides=list(chosen.overrides.task),
                 brief=sweep.shares_terminal(chosen),
@@ -83,8 +85,8 @@ def lazy_help() -> Iterator[None]:
         if isinstance(action.help, str):
             check(parser, action)
 
-    argparse.ArgumentParser._check_help = check_strings
+    argparse.ArgumentParser._check_help = check_strings  # type: ignore[attr-defined]  # private
     try:
         yield
     finally:
-        del argparse.ArgumentParser._check_help  # the inherited one
+        del argparse.ArgumentParser._check_help  # type: ignore[attr-defined]  # the inherited one

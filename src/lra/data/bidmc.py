@@ -93,7 +93,8 @@ class BIDMC(PublishedTask):
         if raw.is_file():
             return self._read_npz(raw)
         parts = [read_ts(self._folder(data_dir) / name, progress) for name in self.names]
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return x, y
 
     def _read_npz(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
         with npz_arrays(path, ("x", "y")) as arrays:

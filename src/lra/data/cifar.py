@@ -7,6 +7,7 @@ integers, normalized with mean 122.6 and deviation 61.0 of 255; 45,000 / 5,000 b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,7 +182,7 @@ def _read_npz(path: Path) -> Images:
                 f"{path}: x_{split} is {x.dtype} {x.shape} for {y.size} labels; expected uint8 (N, 32, 32, 3)."
             )
     return {
-        split: (x, labels(y, 10, lambda row, split=split: f"{path}: y_{split}, row {row}"))
+        split: (x, labels(y, 10, partial("{}: y_{}, row {}".format, path, split)))
         for split, (x, y) in images.items()
     }
 
@@ -218,7 +219,7 @@ def _read_hub(split: str, paths: list[Path], progress: Progress) -> tuple[np.nda
 
 
 def _decoded(
-    split: str, encoded: list[bytes], classes: list[int], place: list[str], progress: Progress
+    split: str, encoded: list[Any], classes: list[Any], place: list[str], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """x (N, 32, 32, 3) uint8 and y (N,) of encoded images; `place` says where each is from."""
     y = labels(classes, 10, place.__getitem__)

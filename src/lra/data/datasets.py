@@ -6,9 +6,10 @@ Their arrays are memory maps, or tensors on a device after `to(device)`: then ba
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,22 +20,27 @@ from lra.data.spec import Batch
 from lra.errors import UserError
 
 
-class BatchDataset(Protocol):
+class BatchDataset(Dataset[Batch], ABC):
     """A split: its size, the target and the length of every row, and a batch for an array of row numbers."""
 
     y: np.ndarray
-    lengths: np.ndarray
 
+    @property
+    @abstractmethod
+    def lengths(self) -> np.ndarray: ...
+
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def __getitem__(self, rows: np.ndarray) -> Batch: ...
 
+    @abstractmethod
     def to(self, device: torch.device | str) -> BatchDataset:
         """The same split, kept on the device; its batches are there too."""
-        ...
 
 
-class TokenSequences(Dataset):
+class TokenSequences(BatchDataset):
     """Sequences of different length, stored end to end: row i is tokens[offsets[i]:offsets[i + 1]].
 
     Batches are padded on the right with `pad`, to the longest of the batch.
@@ -74,7 +80,7 @@ class TokenSequences(Dataset):
         return type(self)(_on(self.tokens, device), self.offsets, self.y, self.pad)
 
 
-class TokenPairs(Dataset):
+class TokenPairs(BatchDataset):
     """Pairs of documents: row i is documents pairs[i, 0] and pairs[i, 1], each stored once.
 
     Batches hold 2B rows, all first documents and then all second ones, padded to one common length.
@@ -99,7 +105,7 @@ class TokenPairs(Dataset):
         return type(self)(self.documents.to(device), self.pairs, self.y)
 
 
-class FeatureSequences(Dataset):
+class FeatureSequences(BatchDataset):
     """Sequences of one length, x (N, L) or (N, L, d) of any number type; a batch is x · scale + shift, float32.
 
     `scale` and `shift` broadcast to (L, d): numbers, a value a channel (d,) or a value a time step (L, 1).
@@ -190,12 +196,15 @@ class Loader(DataLoader):
     Its state is how much of an epoch it has given out, which the trainer saves and restores in mid-epoch.
     """
 
+    dataset: BatchDataset
+    sampler: BatchSampler
+
     def __init__(self, dataset: BatchDataset, sampler: BatchSampler) -> None:
         own = torch.Generator()  # or each pass would draw from those that dropout uses
         super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
         self._given = self._restored = 0
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # the base names a private class
         self._given, self._restored = self._restored, 0
         self.sampler.start = self._given
         for batch in super().__iter__():
@@ -224,12 +233,16 @@ def strided(dataset: BatchDataset, rate: int) -> BatchDataset:
     return dataset if rate == 1 else _Strided(dataset, rate)
 
 
-class Subset(Dataset):
+class Subset(BatchDataset):
     """Some rows of a dataset."""
 
     def __init__(self, dataset: BatchDataset, rows: np.ndarray) -> None:
         self.dataset, self.rows = dataset, rows
-        self.y, self.lengths = dataset.y[rows], dataset.lengths[rows]
+        self.y = dataset.y[rows]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.dataset.lengths[self.rows]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -241,10 +254,13 @@ class Subset(Dataset):
         return Subset(self.dataset.to(device), self.rows)
 
 
-class _Strided(Dataset):
+class _Strided(BatchDataset):
     def __init__(self, dataset: BatchDataset, rate: int) -> None:
         self.dataset, self.rate, self.y = dataset, rate, dataset.y
-        self.lengths = -(-dataset.lengths // rate)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return -(-self.dataset.lengths // self.rate)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -257,7 +273,7 @@ class _Strided(Dataset):
         return _Strided(self.dataset.to(device), self.rate)
 
 
-def _identity(batch: Batch) -> Batch:
+def _identity(batch: object) -> object:
     return batch
 
 

@@ -90,8 +90,8 @@ class ListOps(PublishedTask):
             writer.facts[f"{split}_classes"] = np.bincount(values, minlength=10).tolist()
 
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
-        arrays = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
-        return TokenSequences(*arrays, pad=PAD)
+        tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
+        return TokenSequences(tokens, offsets, y, pad=PAD)
 
     def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
         """Write `folder`/basic_{train,val,test}.tsv."""

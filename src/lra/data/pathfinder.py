@@ -100,8 +100,15 @@ class Pathfinder(PublishedTask):
 
         parameters = preset(self.resolution)
         place = folder / level_folder(parameters)
-        done = partial(progress, "writing images", total=self._count)
-        write_official_layout(place, parameters, self.generator_seed, self._count, self.workers, done)
+        count = self._count
+        write_official_layout(
+            place,
+            parameters,
+            self.generator_seed,
+            count,
+            self.workers,
+            lambda done: progress("writing images", done, count),
+        )
 
     @property
     def _count(self) -> int:
@@ -114,7 +121,8 @@ class Pathfinder(PublishedTask):
         part, place = np.empty(count, np.int64), np.empty(count, np.int64)
         for number, index in enumerate(rows.values()):
             part[index], place[index] = number, np.arange(len(index))
-        shapes = {f"{name}_x": (len(rows[name]), self.resolution**2) for name in names}
+        shapes: dict[str, tuple[int, ...]] = {}
+        shapes |= {f"{name}_x": (len(rows[name]), self.resolution**2) for name in names}
         shapes |= {f"{name}_y": (len(rows[name]),) for name in names}
         marker = writer.folder / DONE
         done, arrays = _left(writer, marker, shapes)

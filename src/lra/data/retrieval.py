@@ -172,12 +172,12 @@ def _read_documents(documents: Path, pairs: Path) -> Iterator[Pair]:
         texts[name] = text(content, where)
     try:
         with gzip.open(pairs, "rt", encoding="utf-8", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
+            for number, line in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
                 where = f"{pairs}, line {number}"
-                if None in row or None in row.values():
+                if None in line or None in line.values():
                     raise UserError(f"{where} has not as many columns as the header.")
                 try:
-                    split, label, first, second = (row[key] for key in ("split", "label", "id1", "id2"))
+                    split, label, first, second = (line[key] for key in ("split", "label", "id1", "id2"))
                     pair = texts[first], texts[second]
                 except KeyError as error:
                     raise UserError(f"{where}: no {error} in the header or among the documents.") from None

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def picture(source: bytes | Path, side: int, *, color: bool, where: str) -> np.n
                     f"{where} has mode {image.mode} and {getattr(image, 'n_frames', 1)} frames; expected one "
                     "picture in grey or RGB."
                 )
-            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+            if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
                 raise UserError(f"{where} is transparent in places; expected an opaque picture.")
             pixels = _pixels(image, where)
     except UserError:
@@ -173,7 +173,7 @@ def _content(source: Any, where: str) -> bytes:
 
 def _missing(wav: bytes) -> int:
     """How many bytes of sound the header of a WAV file promises beyond its end; libsndfile does not say."""
-    order = "big" if wav.startswith(b"RIFX") else "little"
+    order: Literal["big", "little"] = "big" if wav.startswith(b"RIFX") else "little"
     start = 12
     while start + 8 <= len(wav):
         size = int.from_bytes(wav[start + 4 : start + 8], order)

@@ -48,7 +48,7 @@ class Clip(NamedTuple):
     split: str
     word: str
     encoded: bytes | Path
-    where: str  # for people
+    where: str  # for people: the path of a file, or the row of a table
 
 
 class SpeechCommands(PublishedTask):
@@ -97,13 +97,13 @@ class SpeechCommands(PublishedTask):
             whole = {split: splits.count(split) for split in SPLITS35} == SPLITS35
             return ("modified" if whole else "standin"), options | {"raw_sha256": file_sha256(raw)}
         clips = _list_official(_root(raw), download=False)
-        digest = files_sha256([clip.encoded for clip in clips], _root(raw), self.hashes(data_dir))
+        digest = files_sha256([Path(clip.where) for clip in clips], _root(raw), self.hashes(data_dir))
         return ("official" if _count(clips) == SPLITS35 else "subset"), options | {"raw_sha256": digest}
 
     def build(self, writer: Writer, progress: Progress) -> None:
         if self.source == "standin":
-            for split, (waves, y) in standin.clips(len(self.words)).items():
-                self._write(writer, split, (len(y), iter([waves])), y)
+            for split, (clip_waves, y) in standin.clips(len(self.words)).items():
+                self._write(writer, split, (len(y), iter([clip_waves])), y)
         else:
             clips = [clip for clip in self._clips(self.raw(writer.data_dir)) if clip.word in self.words]
             if len(self.words) == 10:
@@ -213,7 +213,7 @@ def decode(clip: Clip) -> np.ndarray:
 
 def _statistics(x: np.ndarray, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and unbiased standard deviation over `axis`, float64, in pieces that fit in memory."""
-    total = square = 0.0
+    total = square = np.zeros(())
     for start in range(0, len(x), CHUNK):
         chunk = x[start : start + CHUNK].astype(np.float64)
         total, square = total + chunk.sum(axis), square + (chunk**2).sum(axis)
@@ -256,7 +256,7 @@ def _list_official(root: Path, download: bool) -> list[Clip]:
             f"{folder} is not the official folder: {error}. Expected validation_list.txt, testing_list.txt "
             f"and a folder a word; delete it and unpack {ARCHIVE} (sha256 {SHA256}) again."
         ) from None
-    return sorted(set(clips), key=lambda clip: (clip.word, clip.encoded.name))
+    return sorted(set(clips), key=lambda clip: (clip.word, Path(clip.where).name))
 
 
 def _count(clips: Sequence[Clip]) -> dict[str, int]:

@@ -45,7 +45,8 @@ def _stratified(y: np.ndarray, n_first: int, seed: int) -> tuple[np.ndarray, np.
     n_second = len(y) - n_first
     first_counts = _share_out(counts, n_first, rng)
     second_counts = _share_out(counts - first_counts, n_second, rng)
-    first, second = [], []
+    first: list[np.int64] = []
+    second: list[np.int64] = []
     for i in range(len(classes)):
         rows = members[i].take(rng.permutation(counts[i]))
         first.extend(rows[: first_counts[i]])

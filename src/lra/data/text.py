@@ -105,8 +105,8 @@ class Text(CharacterTask):
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
         if split == "val" and self.protocol == "test_as_validation":
             split = "test"
-        arrays = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
-        return TokenSequences(*arrays, pad=PAD)
+        tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
+        return TokenSequences(tokens, offsets, y, pad=PAD)
 
     def _rows(self, sizes: dict[str, int]) -> dict[str, np.ndarray]:
         """Rows of each split in the official train or test part."""
@@ -135,7 +135,8 @@ def _sorted(rows: dict[str, list[Row]], source: object) -> Reviews:
     for split, found in rows.items():
         if not found:
             raise UserError(f"{source}: no {split} reviews; expected splits train and test.")
-        y = labels([row.label for row in found], 2, lambda i, found=found: found[i].where)
+        places = [row.where for row in found]
+        y = labels([row.label for row in found], 2, places.__getitem__)
         pairs = sorted(
             (label, text(row.text, row.where)) for label, row in zip(y.tolist(), found, strict=True)
         )
@@ -173,10 +174,11 @@ def _read_files(raw: Path, progress: Progress) -> Reviews:
         )
     if folder.is_file():
         table = parquet_columns(folder, ("split", "label", "text"))
-        for i, (split, *sample) in enumerate(zip(table["split"], table["label"], table["text"], strict=True)):
+        columns = zip(table["split"], table["label"], table["text"], strict=True)
+        for i, (split, label, review) in enumerate(columns):
             where = f"{folder}, row {i}"
             if choose(f"{where}: the split", split, (*SIZES, "unsupervised")) in rows:
-                rows[split].append(Row(*sample, where))
+                rows[split].append(Row(label, review, where))
         return _sorted(rows, folder)
     for split in rows:
         for label, name in enumerate(("neg", "pos")):

@@ -20,6 +20,7 @@ from lra.vocabulary import SPLITS
 COMPLETE = ("official", "regenerated", "modified")  # variants with the published number of samples
 DISJOINT = ("regenerated",)  # official data have their own repeated samples; ours must not
 CHUNK = 256
+Verdict = Literal["ok", "wrong", "note"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Finding:
     """What one check found. `note` is neither good nor bad: a property of the published data."""
 
     check: str
-    verdict: Literal["ok", "wrong", "note"]
+    verdict: Verdict
     detail: str
 
 
@@ -41,7 +42,7 @@ def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("sha256", "wrong", str(error))
         return
-    splits = {split: task.dataset(prepared, split) for split in SPLITS}
+    splits: dict[str, BatchDataset] = {split: task.dataset(prepared, split) for split in SPLITS}
     yield _counts(spec, prepared, splits)
     for split, data in splits.items():
         yield _targets(spec, split, data.y)
@@ -61,7 +62,8 @@ def draw(task: PublishedTask, prepared: Prepared, path: Path) -> None:
         axes.set_title(f"{batch.y[i].item():.4g}", fontsize=8)
         x = batch.x[i].numpy()
         if spec.kind == "tokens":
-            axes.text(0, 1, _text(x, batch.lengths[i], prepared), va="top", fontsize=6, family="monospace")
+            words = _text(x, int(batch.lengths[i]), prepared)
+            axes.text(0, 1, words, va="top", fontsize=6, family="monospace")
         elif _is_image(spec):
             side = int(spec.max_length**0.5)
             x = (x - x.min()) / (x.max() - x.min())
@@ -86,7 +88,7 @@ def _counts(spec: TaskSpec, prepared: Prepared, splits: dict[str, BatchDataset])
 
 def _targets(spec: TaskSpec, split: str, y: np.ndarray) -> Finding:
     if spec.metric == "rmse":
-        verdict = "ok" if np.isfinite(y).all() else "wrong"
+        verdict: Verdict = "ok" if np.isfinite(y).all() else "wrong"
         return Finding(f"{split} targets", verdict, f"mean {y.mean():.3f}, deviation {y.std():.3f}")
     classes = np.bincount(y, minlength=spec.outputs)
     verdict = "ok" if len(classes) == spec.outputs else "wrong"

@@ -108,7 +108,7 @@ def learned_kernels(folder: Path, kernel: Kernel, length: int, name: str, shown:
     """First-channel kernels of a trained module, for features spread evenly over the order of step sizes."""
     with torch.no_grad():
         K = kernel(length)[0].cpu()
-        dt = kernel.log_dt.exp().reshape(kernel.features, -1).mean(1).cpu()
+        dt = kernel.get_parameter("log_dt").exp().reshape(kernel.features, -1).mean(1).cpu()
     features = dt.argsort()[torch.linspace(0, len(dt) - 1, min(shown, len(dt))).round().long()].tolist()
     fig, axes = grid(columns=4, rows=math.ceil(len(features) / 4), height=1.15)
     for axis in axes.flat[len(features) :]:

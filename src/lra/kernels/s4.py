@@ -35,8 +35,9 @@ class DPLRSystem(NamedTuple):
     def of(cls, A: Tensor, P: Tensor, Q: Tensor, B: Tensor, C: Tensor, dt: Tensor) -> Self:
         """Discretize Λ − P Q*, B, C at step size Δ; the result has the precision of C."""
         inverse = dplr.resolvent(A, P, Q, dt)
-        complex_parts = (x.to(C.dtype) for x in inverse[:3])
-        return cls(dplr.Resolvent(*complex_parts, inverse.gain.to(C.real.dtype)), (dt / 2 * B).to(C.dtype), C)
+        diagonal, P, Q = (x.to(C.dtype) for x in inverse[:3])
+        resolvent = dplr.Resolvent(diagonal, P, Q, inverse.gain.to(C.real.dtype))
+        return cls(resolvent, (dt / 2 * B).to(C.dtype), C)
 
     def step(self, u: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """u (B, H) and the state (B, H, M) to y (B, C, H) and the next state."""
@@ -137,8 +138,9 @@ class S4(Kernel):
     def discretize(self, rate: float = 1.0, length: int | None = None) -> DPLRSystem:
         A, P, B, C, dt = self.continuous()
         dt = dt * rate
-        if self.truncation is not None:
-            C = dplr.untruncated_output(A, P, P, C, dt, self._truncation_at(rate))
+        truncation = self._truncation_at(rate)
+        if truncation is not None:
+            C = dplr.untruncated_output(A, P, P, C, dt, truncation)
         return DPLRSystem.of(A, P, P, B, C, dt)
 
     def initial_state(self, batch: int) -> Tensor:

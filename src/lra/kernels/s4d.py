@@ -91,8 +91,12 @@ class S4D(Kernel):
         sets = inits.count_sets(n_ssm, features, names)
         log_dt = inits.log_step_sizes(features, dt_min, dt_max)
         rows = sets // len(names)  # the first rows get the first init, and so on
-        draws = {"version": init_version, "random_real": random_real, "random_imag": random_imag}
-        A = [inits.diagonal_eigenvalues(n, state_size, rows, **draws) for n in names]
+        A = [
+            inits.diagonal_eigenvalues(
+                n, state_size, rows, version=init_version, random_real=random_real, random_imag=random_imag
+            )
+            for n in names
+        ]
         B = [inits.diagonal_input(n, state_size, B_init, init_version).expand(rows, -1) for n in names]
         if {name in inits.ANGLES for name in names} != {discretization == "none"}:
             raise UserError(

@@ -53,6 +53,6 @@ class Convolution(SequenceMixer):
         return self.kernel.initial_state(batch), system
 
     def step(self, u: Tensor, state: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, Any]]:
-        state, system = state
-        y, state = self.kernel.step(u, state, system)
-        return (y + u.unsqueeze(1) * self.D).flatten(1, 2), (state, system)
+        inner, system = state
+        y, inner = self.kernel.step(u, inner, system)
+        return (y + u.unsqueeze(1) * self.D).flatten(1, 2), (inner, system)

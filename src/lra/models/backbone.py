@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -66,15 +67,19 @@ class Backbone(nn.Module):
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list[Any]:
         """The states of all blocks, for `step`. Raises UserError if one of them has no recurrent mode."""
-        return [block.start(batch, rate, length) for block in self.blocks]
+        return [block.start(batch, rate, length) for block in self._blocks()]
 
     def step(self, x: Tensor, states: list[Any]) -> tuple[Tensor, list[Any]]:
         """One position: x (B, H) and the states of all blocks to the output (B, H) and the next states."""
         following = []
-        for block, state in zip(self.blocks, states, strict=True):
+        for block, state in zip(self._blocks(), states, strict=True):
             x, state = block.step(x, state)
             following.append(state)
         return self.norm(x.unsqueeze(-1)).squeeze(-1), following
+
+    def _blocks(self) -> Iterable[ResidualBlock]:
+        """The blocks by their type: a ModuleList knows modules only."""
+        return cast("Iterable[ResidualBlock]", self.blocks)
 
 
 SSMBackbone = Backbone  # what the configurations and records call it, from when state spaces were all it took

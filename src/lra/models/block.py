@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ class ChannelNorm(nn.LayerNorm):
         return channel_norm(x, self.weight, self.bias, self.eps)
 
 
-NORMS = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
+NORMS: dict[str, Callable[..., nn.Module]] = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
 
 
 class ResidualBlock(nn.Module):

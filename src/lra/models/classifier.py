@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
-from lra.models.conventions import lecun_
+from lra.models.backbone import Backbone
+from lra.models.conventions import Conventions, lecun_
 from lra.models.encoder import make_encoder
 from lra.models.head import make_head, pool
 
@@ -20,10 +21,12 @@ class Classifier(nn.Module):
     A backbone says its `features` and, if they are not S4's, its `conventions` (`lra.models.conventions`).
     """
 
-    def __init__(self, spec: TaskSpec, backbone: nn.Module, pooling: str) -> None:
+    recipe: dict[str, Any]  # what it was made of and trained on, if it was read from a file (`lra.weights`)
+
+    def __init__(self, spec: TaskSpec, backbone: Backbone, pooling: str) -> None:
         super().__init__()
         self.spec, self.pooling = spec, pooling
-        conventions = getattr(backbone, "conventions", "s4")
+        conventions: Conventions = getattr(backbone, "conventions", "s4")
         self.encoder = make_encoder(spec, backbone.features, conventions)
         self.backbone = backbone
         self.head = make_head(spec, backbone.features, pooling, conventions)

@@ -37,8 +37,7 @@ def lecun_(model: nn.Module) -> None:
     """Draw all linear maps of a model anew, as flax does."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, OneHotEncoder)):
-            one_hot = isinstance(module, OneHotEncoder)
-            inputs = module.num_embeddings if one_hot else module.in_features
+            inputs = module.num_embeddings if isinstance(module, OneHotEncoder) else module.in_features
             module.weight.copy_(lecun_normal(*module.weight.shape, fan_in=inputs))
             if module.bias is not None:
                 module.bias.zero_()

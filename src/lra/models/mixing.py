@@ -41,8 +41,8 @@ class LinearMixing(nn.Module):
         """y (B, O, L) -> (B, H, L). With a `residual` (B, H, L) the second dropout and the sum are part of it."""
         inner = self.dropout.factor(y, y.shape[1])
         outer = None if residual is None else self.dropout.factor(y, self.features)
-        options = {"gated": self.gated, "residual": residual, "inner": inner, "outer": outer}
-        return mix(y, self.linear.weight, self.linear.bias, **options)
+        weight, bias = self.linear.weight, self.linear.bias
+        return mix(y, weight, bias, gated=self.gated, residual=residual, inner=inner, outer=outer)
 
 
 class S5Mixing(nn.Module):

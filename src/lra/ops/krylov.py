@@ -50,15 +50,16 @@ class _Krylov(torch.autograd.Function):
     def forward(ctx, A: Tensor, b: Tensor, c: Tensor, length: int, truncation: int | None) -> Tensor:
         low = ((length - 1).bit_length() + 1) // 2  # L1 = 2^low columns
         high_size = -(-length // (1 << low))
-        bits = [k for k in range((truncation or 0).bit_length()) if truncation >> k & 1]
+        steps = truncation or 0
+        bits = [k for k in range(steps.bit_length()) if steps >> k & 1]
         count = max(low + (high_size - 1).bit_length(), max(bits, default=-1) + 1, 1)
         with full_precision(A.device):
             squares = [A]
             while len(squares) < count:
                 squares.append(squares[-1] @ squares[-1])
-            rows, resolvent = c.to(A.dtype).transpose(0, 1).unsqueeze(1), None  # (H, L2, C, N)
-            if bits:
-                resolvent = _inverse_of_one_minus([squares[k] for k in bits])
+            rows = c.to(A.dtype).transpose(0, 1).unsqueeze(1)  # (H, L2, C, N)
+            resolvent = _inverse_of_one_minus([squares[k] for k in bits]) if bits else None
+            if resolvent is not None:
                 rows = (rows.squeeze(1) @ resolvent).unsqueeze(1)
             columns = b.unsqueeze(-1)  # (H, N, L1)
             for square in squares[:low]:
@@ -68,7 +69,7 @@ class _Krylov(torch.autograd.Function):
                 rows = torch.cat([rows, product.unflatten(1, (later, -1))], dim=1)
             saved = [x.to(c.dtype) for x in (columns, rows, *squares)]
             kernel = saved[1].transpose(1, 2).flatten(1, 2) @ saved[0]
-        ctx.save_for_backward(*saved, *([resolvent.to(c.dtype)] if bits else []))
+        ctx.save_for_backward(*saved, *([] if resolvent is None else [resolvent.to(c.dtype)]))
         ctx.length, ctx.low, ctx.bits, ctx.dtype = length, low, bits, A.dtype
         return kernel.view(len(A), len(c), -1)[..., :length].transpose(0, 1)
 
@@ -94,7 +95,7 @@ class _Krylov(torch.autograd.Function):
                 grad_squares[k] = second @ columns[..., : 1 << k].mT
                 grad_columns = first + squares[k].mT @ second
             grad_c = grad_rows.squeeze(1)
-            if ctx.bits:
+            if resolvent is not None:
                 grad_c = grad_c @ resolvent.mT
                 _add_truncation(grad_squares, [squares[k] for k in ctx.bits], ctx.bits, rows[:, 0], grad_c)
             total = grad_squares[-1]
@@ -106,7 +107,8 @@ class _Krylov(torch.autograd.Function):
 
 def _row_doublings(low: int, high_size: int) -> list[tuple[int, int]]:
     """(k, m): rows are extended by A^(2^k) times their first m, up to `high_size` rows."""
-    doublings, size = [], 1
+    doublings: list[tuple[int, int]] = []
+    size = 1
     while size < high_size:
         doublings.append((low + len(doublings), min(size, high_size - size)))
         size += doublings[-1][1]

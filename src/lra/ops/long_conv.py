@@ -118,7 +118,8 @@ class _PaddedFFT:
     """Real FFTs of `size` points of shorter signals, copied into one buffer whose padding is cleared once."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
-        self.size, self.dtype, self.buffers = size, dtype, {}
+        self.size, self.dtype = size, dtype
+        self.buffers: dict[torch.Size, Tensor] = {}
 
     def __call__(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
         """The spectrum of signal (…, L), cleared where the mask is 0."""

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from lra.vocabulary import BudgetKind, Metric, Protocol, SplitName, Variant
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Status = Literal["running", "complete", "interrupted", "failed"]
 

@@ -141,8 +141,8 @@ def seconds_left(planned: Iterable[Job], busy: int = 1) -> float | None:
     planned = list(planned)
     known: dict[str, list[float]] = {}
     for job in planned:
-        if state(job) == "complete":
-            known.setdefault(job.experiment, []).append(job.record().compute.wall_s)
+        if state(job) == "complete" and (record := job.record()) is not None:
+            known.setdefault(job.experiment, []).append(record.compute.wall_s)
     left = 0.0
     for job in planned:
         if state(job) == "complete":

@@ -195,7 +195,7 @@ def load_study(name: str, studies_dir: Path | None = None) -> Study:
     files = _files(studies_dir)
     file = files[choose("The study", name, files)]
     try:
-        content = OmegaConf.to_container(OmegaConf.load(file))
+        content: Any = OmegaConf.to_container(OmegaConf.load(file))
         return Study.model_validate({**content, "name": name})
     except ValidationError as error:
         raise UserError(f"{file}: not a valid study: {describe(error)}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,13 +18,16 @@ from lra.paths import CONFIG_DIR
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA
 from lra.tables.select import Cell, Table
-from lra.tables.statistics import scale
+from lra.tables.statistics import scale, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's colors, told apart by color-blind readers; the lightest are left out
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = (".", "x", "^")
 WIDE = 10.0  # times of such a spread are drawn on a logarithmic axis
-_SETTINGS = {
+_SETTINGS: dict[RcKeyType, Any] = {
     "svg.hashsalt": "lra",  # the same figure gives the same bytes
     "svg.fonttype": "none",
     "text.parse_math": False,  # names are text, with $ in them too
@@ -59,10 +63,11 @@ def learning_curves(cells: Iterable[Cell]) -> str | None:
         for axes, (title, runs) in zip(panels, columns.items(), strict=True):
             rows = list(dict.fromkeys(cell.planned.row.title for cell, _ in runs))
             for cell, record in runs:
-                look = _look(rows.index(cell.planned.row.title))
-                _curve(axes, record, "--" if record in cell.excluded else "-", **look)
+                index = rows.index(cell.planned.row.title)
+                _curve(axes, record, "--" if record in cell.excluded else "-", index)
             for i, row in enumerate(rows):
-                axes.plot([], [], label=row, **_look(i))
+                color, marker = _look(i)
+                axes.plot([], [], label=row, color=color, marker=marker)
             axes.set(title=title, xlabel="epoch", ylabel=f"validation {_unit(runs[0][1])}")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -82,7 +87,7 @@ def run_curve(record: RunRecord) -> str | None:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set(xlabel="epoch", ylabel="loss")
         left.legend()
-        _curve(right, record, "-", **_look(2))
+        _curve(right, record, "-", 2)
         best = record.metrics.best_val
         if best:
             right.plot(best.epoch, best.value * scale(record), "o", color=COLORS[1], label="best")
@@ -104,7 +109,7 @@ def dots(table: Table) -> str | None:
         figure, panels = _panels(len(columns), height=0.6 + 0.35 * max(len(c) for _, c in columns))
         for axes, (column, cells) in zip(panels, columns, strict=True):
             for y, cell in enumerate(reversed(cells)):
-                s = cell.summary
+                s = summarize(cell.complete)
                 axes.errorbar(s.mean, y, xerr=s.std or 0, fmt="o", color=COLORS[0], capsize=3)
                 value = cell.reported and cell.reported.value
                 if value and value.mean is not None:
@@ -126,23 +131,23 @@ def dots(table: Table) -> str | None:
 def against_paper(table: Table) -> str | None:
     """Ours against the paper's for every complete cell that has both, with the standard deviations of both."""
     pairs = [
-        (cell, cell.reported.value)
+        (cell, float(cell.reported.value.mean), float(cell.reported.value.std or 0))
         for cell in table.cells.values()
         if cell.complete and cell.reported and cell.reported.value.mean is not None
     ]
     if not pairs:
         return None
-    metrics = sorted({cell.complete[0].metrics.name for cell, _ in pairs})
+    metrics = sorted({cell.complete[0].metrics.name for cell, *_ in pairs})
     with matplotlib.rc_context(_SETTINGS):
         figure, panels = _panels(len(metrics), height=3.6)
         for axes, metric in zip(panels, metrics, strict=True):
-            shown = [(c, value) for c, value in pairs if c.complete[0].metrics.name == metric]
-            titles = list(dict.fromkeys(cell.planned.column.title for cell, _ in shown))
-            for cell, value in shown:
-                s, color = cell.summary, COLORS[titles.index(cell.planned.column.title) % len(COLORS)]
-                spread = {"xerr": float(value.std or 0), "yerr": s.std or 0}
-                axes.errorbar(float(value.mean), s.mean, **spread, fmt="o", color=color, capsize=3)
-            ends = [x for cell, value in shown for x in (float(value.mean), cell.summary.mean)]
+            shown = [pair for pair in pairs if pair[0].complete[0].metrics.name == metric]
+            titles = list(dict.fromkeys(cell.planned.column.title for cell, *_ in shown))
+            for cell, mean, std in shown:
+                s, index = summarize(cell.complete), titles.index(cell.planned.column.title)
+                color = COLORS[index % len(COLORS)]
+                axes.errorbar(mean, s.mean, xerr=std, yerr=s.std or 0, fmt="o", color=color, capsize=3)
+            ends = [x for cell, mean, _ in shown for x in (mean, summarize(cell.complete).mean)]
             axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=1, zorder=0)
             for i, title in enumerate(titles):
                 axes.plot([], [], "o", color=COLORS[i % len(COLORS)], label=title)
@@ -162,10 +167,11 @@ def resources(records: Iterable[RunRecord]) -> str | None:
         figure, (hours, memory) = _panels(2, height=0.8 + 0.35 * len(tasks))
         for record in finished:
             y, kind = tasks.index(record.data.task), record.budget.kind
-            look = {"color": COLORS[0], "markerfacecolor": COLORS[0] if kind == "paper" else "white"}
-            hours.plot(record.compute.wall_s / 3600, y, "o", **look)
+            fill = COLORS[0] if kind == "paper" else "white"
+            hours.plot(record.compute.wall_s / 3600, y, "o", color=COLORS[0], markerfacecolor=fill)
             if record.compute.peak_memory_bytes:
-                memory.plot(record.compute.peak_memory_bytes / 2**30, y, "o", **look)
+                gib = record.compute.peak_memory_bytes / 2**30
+                memory.plot(gib, y, "o", color=COLORS[0], markerfacecolor=fill)
         for axes, label in ((hours, "hours of wall-clock time"), (memory, "GiB of memory at most")):
             axes.set_yticks(range(len(tasks)), tasks)
             axes.set(xlabel=label, ylim=(-0.6, len(tasks) - 0.4))
@@ -187,13 +193,13 @@ def against_compute(records: Iterable[RunRecord]) -> str | None:
             for record in runs:
                 color = COLORS[tasks.index(record.data.task) % len(COLORS)]
                 full = record.budget.kind == "paper" and record.data.variant in PAPER_DATA
-                hours, value = record.compute.wall_s / 3600, record.metrics.test.value * scale(record)
+                hours, value = record.compute.wall_s / 3600, summarize([record]).mean
                 fill = color if full else "white"
                 axes.plot(hours, value, "o" if full else "v", color=color, markerfacecolor=fill)
             for i, task in enumerate(tasks):
                 axes.plot([], [], "o", color=COLORS[i % len(COLORS)], label=task)
-            hours = [r.compute.wall_s / 3600 for r in runs]
-            wide = max(hours) > WIDE * min(hours)
+            times = [r.compute.wall_s / 3600 for r in runs]
+            wide = max(times) > WIDE * min(times)
             axes.set(xscale="log" if wide else "linear", xlabel="hours of wall-clock time")
             axes.set(ylabel=f"test {_unit(runs[0])}")
             axes.legend()
@@ -216,16 +222,17 @@ def kernels(length: int = 512, features: int = 4) -> str:
         return svg(figure)
 
 
-def _curve(axes: Axes, record: RunRecord, style: str, **look: str) -> None:
+def _curve(axes: Axes, record: RunRecord, style: str, index: int) -> None:
     key = f"val_{record.metrics.name}"
     points = [(r["epoch"], r[key] * scale(record)) for r in record.metrics.curve if key in r]
     points = [(x, y) for x, y in points if math.isfinite(y)]
-    axes.plot([x for x, _ in points], [y for _, y in points], style, **look)
+    color, marker = _look(index)
+    axes.plot([x for x, _ in points], [y for _, y in points], style, color=color, marker=marker)
 
 
-def _look(index: int) -> dict[str, str]:
+def _look(index: int) -> tuple[str, str]:
     """Color and marker of a row; the marker changes when the colors come round again."""
-    return {"color": COLORS[index % len(COLORS)], "marker": MARKERS[index // len(COLORS) % len(MARKERS)]}
+    return COLORS[index % len(COLORS)], MARKERS[index // len(COLORS) % len(MARKERS)]
 
 
 def _panels(n: int, height: float = 2.8) -> tuple[Figure, Sequence[Axes]]:

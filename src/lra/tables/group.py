@@ -41,8 +41,8 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
     names = {r.identity.experiment for r in records}
     records = [r for r in records if fnmatch(r.identity.experiment, experiment)]
     if not records:
-        known = f" There are {', '.join(sorted(names))}." if names else ""
-        raise UserError(f"No record is of an experiment {experiment!r}.{near(experiment, names)}{known}")
+        there = f" There are {', '.join(sorted(names))}." if names else ""
+        raise UserError(f"No record is of an experiment {experiment!r}.{near(experiment, names)}{there}")
     configs = {r.run_id: flat(r.config) for r in records}
     known = {key for config in configs.values() for key in config}
     for key in keys:
@@ -56,10 +56,10 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
     for record in chosen:
         found.setdefault(_key(record, configs[record.run_id], keys), []).append(record)
     groups, notes = [], []
-    for key in sorted(found, key=str):
-        cell, superseded = _cell(found[key])
+    for one in sorted(found, key=str):
+        cell, superseded = _cell(found[one])
         notes += superseded
-        name, _, also, *values = key
+        name, _, also, *values = one
         groups.append(Group(name, dict(zip(keys, values, strict=True)), also, cell))
     if len(chosen) < len(records):
         notes.append(f"{len(records) - len(chosen)} records without {' and '.join(keys)} are left out")

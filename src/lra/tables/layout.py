@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from lra.studies.schema import Column, Row
 from lra.tables import text
 from lra.tables.select import Alike, Cell, Table
+from lra.tables.statistics import summarize
 
 Style = Literal["", "bold", "italic", "good", "bad"]
 
@@ -197,7 +198,7 @@ def best_cells(table: Table) -> list[Cell]:
         cells = [c for row in table.study.rows if (c := table.cell(row, column)) and c.status == "complete"]
         if len(cells) > 1:
             higher = cells[0].complete[0].metrics.higher_is_better
-            best.append((max if higher else min)(cells, key=lambda c: c.summary.mean))
+            best.append((max if higher else min)(cells, key=lambda c: summarize(c.complete).mean))
     return best
 
 

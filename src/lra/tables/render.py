@@ -192,7 +192,8 @@ def csv_text(table: Table) -> str:
 def _csv_identity(table: Table, cell: Cell) -> dict:
     row, column, experiment, planned_changes, _ = cell.planned
     changes = json.dumps(planned_changes, sort_keys=True) if experiment else ""
-    known = {"study": table.study.name, "row": row.key, "column": column.key, "experiment": experiment}
+    known: dict[str, object] = {"study": table.study.name, "row": row.key, "column": column.key}
+    known |= {"experiment": experiment}
     if cell.reported:
         value, origin, _ = cell.reported
         known |= {"reported": value.mean, "reported_std": value.std, "reported_n": value.n}
@@ -207,7 +208,7 @@ def _csv_cell(table: Table, cell: Cell) -> dict:
 
 def csv_cell(cell: Cell) -> dict:
     """The fields of the runs that count in a cell."""
-    row = {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
+    row: dict[str, object] = {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
     row |= {"n_failed": len(cell.failed), "n_partial": len(cell.partial)}
     if s := cell.summary:
         row |= _csv_summary(s) | {"chance": _chance(cell.complete[0]), "budget": "paper"}

@@ -20,7 +20,7 @@ from lra.errors import UserError, choose
 from lra.files import by_name
 from lra.paths import reported_dirs
 from lra.records.store import describe
-from lra.studies.schema import Average, Planned, Study
+from lra.studies.schema import Average, Planned, Row, Study
 from lra.vocabulary import Metric
 
 Evidence = Literal["read", "second_hand", "unverified"]
@@ -171,16 +171,22 @@ def reported_cell(study: Study, planned: Planned, reported_dir: Path | None = No
     value, metric = row.values.get(planned.column.key), planned.column.metric
     if table.metric != metric:
         raise UserError(f"Study {study.name}: {planned.column.key} is {metric}, its table is {table.metric}")
-    return value and Reported(value, _merge(file, table, row, value), row.parameters)
+    if value is None:
+        return None
+    return Reported(value, _merge(file, table, row, value), row.parameters)
 
 
-def reported_average(study: Study, row, average: Average, reported_dir: Path | None = None) -> Decimal | None:
+def reported_average(
+    study: Study, row: Row, average: Average, reported_dir: Path | None = None
+) -> Decimal | None:
     """The average the paper prints under the same policy, or None."""
     found = _row(study, row, reported_dir)
     return found and found[2].averages.get(average.key)
 
 
-def _row(study: Study, row, reported_dir: Path) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
+def _row(
+    study: Study, row: Row, reported_dir: Path | None
+) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
     where = row.reported or (study.reported and f"{study.reported}/{row.key}")
     if where is None:
         return None
@@ -202,4 +208,4 @@ def _merge(*levels: Origin) -> Origin:
         if level.paper is not None:
             said = {k: v for k, v in said.items() if k == "protocol"}
         said |= {k: v for k in Origin.model_fields if (v := getattr(level, k)) is not None}
-    return Origin(**said)
+    return Origin.model_validate(said)

@@ -68,12 +68,11 @@ class Cell:
 
     @property
     def comparison(self) -> Comparison:
-        if not self.complete:
+        if (summary := self.summary) is None:
             return Comparison(None, None, "")
         paper = self.reported and self.reported.value
-        return compare(
-            self.summary, self.status == "chance", paper, self.complete[0].metrics.higher_is_better
-        )
+        higher_is_better = self.complete[0].metrics.higher_is_better
+        return compare(summary, self.status == "chance", paper, higher_is_better)
 
     @property
     def records(self) -> list[RunRecord]:
@@ -220,4 +219,4 @@ def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir:
 def _counted(cell: Cell, policy: Average) -> float:
     if cell.status == "chance" and policy.chance_counts is not None:
         return policy.chance_counts
-    return cell.summary.mean
+    return summarize(cell.complete).mean

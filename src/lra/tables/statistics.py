@@ -44,15 +44,11 @@ def at_chance(record: RunRecord) -> bool:
 
 def summarize(records: list[RunRecord]) -> Summary:
     """Raises ValueError for no records and for a record without a test score."""
-    scores = [r.metrics.test for r in records]
-    if not scores or None in scores:
+    scores = [(score, scale(r)) for r in records if (score := r.metrics.test) is not None]
+    if not records or len(scores) < len(records):
         raise ValueError("only finished runs have a mean")
-    values = [s.value * scale(r) for s, r in zip(scores, records, strict=True)]
-    errors = [
-        s.standard_error * scale(r)
-        for s, r in zip(scores, records, strict=True)
-        if s.standard_error is not None
-    ]
+    values = [score.value * unit for score, unit in scores]
+    errors = [score.standard_error * unit for score, unit in scores if score.standard_error is not None]
     return Summary(
         n=len(values),
         mean=statistics.fmean(values),
@@ -71,7 +67,7 @@ def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_
     if paper is None:
         return Comparison(None, None, "")
     below, above = ("below", "above!") if higher_is_better else ("worse", "better!")
-    if paper.at_chance:
+    if paper.mean is None:  # at chance
         return Comparison(None, None, "match" if ours_at_chance else above)
     delta = ours.mean - float(paper.mean)
     se = ours.sampling_error

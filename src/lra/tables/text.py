@@ -56,7 +56,7 @@ def ours(cell: Cell) -> str:
         case "failed":
             more = f" ({len(cell.failed)} runs)" if len(cell.failed) > 1 else ""
             return failed(cell.failed[0]) + more
-    s, metric = cell.summary, cell.complete[0].metrics.name
+    s, metric = summarize(cell.complete), cell.complete[0].metrics.name
     mean = number(s.mean, metric)
     if cell.status == "chance":
         return f"{mean} ✗" + (f" (n={s.n})" if s.n > 1 else "")
@@ -115,7 +115,9 @@ def excluded(*records: RunRecord) -> str:
 def paper(reported: Reported | None) -> str:
     if reported is None:
         return ""
-    mark = {"read": "", "second_hand": " †", "unverified": " ?"}[reported.origin.evidence]
+    evidence = reported.origin.evidence
+    assert evidence is not None  # a reported file is refused without it
+    mark = {"read": "", "second_hand": " †", "unverified": " ?"}[evidence]
     return f"{reported.value}{mark}"
 
 
@@ -141,7 +143,7 @@ def paper_average(cell: AverageCell | None) -> str:
 def average(cell: AverageCell | None) -> str:
     if cell is None:
         return ""
-    if cell.mean is None:
+    if cell.mean is None or cell.n is None:
         return NO_AVERAGE
     low, high = cell.n
     return f"{cell.mean:.1f} (n={low if low == high else f'{low}–{high}'})"

@@ -47,7 +47,7 @@ class Divergence(Callback):
     def __init__(self, note: Callable[[str], None]) -> None:
         self.note = note
         self.losses: list[float] = []
-        self._first: Tensor | None = None
+        self._first = torch.tensor(NEVER)  # on the device when training starts
 
     def on_train_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
         self._first = torch.tensor(NEVER, device=module.device)
@@ -92,10 +92,14 @@ class Stopwatch(Callback):
         self._begin = self._end = 0.0
         self._paused = True
 
-    def _pause(self, *_: Any) -> None:
+    def _pause(self) -> None:
         self._paused = True
 
-    on_train_epoch_start = on_save_checkpoint = _pause
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._pause()
+
+    def on_save_checkpoint(self, *_: Any) -> None:
+        self._pause()
 
     def on_train_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
         capture.reset_memory(module.device)

@@ -14,6 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lra import history
+from lra.composition import as_dict
 from lra.config import NODES, Config, compose
 from lra.data.datasets import Loader, strided
 from lra.data.storage import file_sha256
@@ -37,6 +38,7 @@ class Finished:
     config: Config
     rate: int  # every rate-th position of the signals is used
     checkpoint: Path
+    step: int  # of the checkpoint
 
 
 def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Finished:
@@ -49,7 +51,8 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     task = [text for text in overrides if text.startswith("task.")]
     composed = compose([text for text in overrides if text not in task])
     record = _record(run, Config.parse(composed).results_dir)
-    if record.status != "complete" or record.metrics.best_val is None:
+    best = record.metrics.best_val
+    if record.status != "complete" or best is None:
         raise UserError(
             f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again."
         )
@@ -59,21 +62,21 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
         if text.startswith("trainer."):
             key = text.partition("=")[0].removeprefix("trainer.")
             resolved["trainer"][key] = composed["trainer"][key]
-    resolved["task"] = resolved["task"] | OmegaConf.to_container(OmegaConf.from_dotlist(task)).get("task", {})
+    resolved["task"] = resolved["task"] | as_dict(OmegaConf.from_dotlist(task), resolve=False).get("task", {})
     rate = resolved["task"].pop("rate", 1)
     if not isinstance(rate, int) or rate < 1:
         raise UserError(f"task.rate is {rate!r}; it must be a whole number of at least 1.")
     check_foreign({name: resolved[name] for name in NODES}, allow)
     config = Config.parse(resolved)
     folder = config.output_dir / record.identity.experiment / record.run_id / "checkpoints"
-    checkpoint = saved(folder).get(record.metrics.best_val.step)
+    checkpoint = saved(folder).get(best.step)
     if checkpoint is None or file_sha256(checkpoint) != record.selection.checkpoint_sha256:
         raise UserError(
-            f"The best checkpoint of run {record.run_id} (step {record.metrics.best_val.step}) is not in {folder}, or "
+            f"The best checkpoint of run {record.run_id} (step {best.step}) is not in {folder}, or "
             "is another than the record names. Give output_dir=… if it lies elsewhere; force=true trains the run anew, "
             "and discards the checkpoints it has."
         )
-    return Finished(record, config, rate, checkpoint)
+    return Finished(record, config, rate, checkpoint, best.step)
 
 
 def evaluate(
@@ -93,7 +96,7 @@ def evaluate(
     assembled.module.load_state_dict(state)
     (logged,) = trainer.test(assembled.module, loader, verbose=False)
     try:
-        check_finite("test", logged, record.metrics.best_val.step)
+        check_finite("test", logged, finished.step)
     except Diverged as error:
         raise UserError(f"The test of run {record.run_id} has no result: {error}.") from None
     changes = capture.anonymous(

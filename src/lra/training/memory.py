@@ -7,8 +7,8 @@ import re
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from lra.data.datasets import BatchDataset
 from lra.data.spec import Batch, TaskSpec
 from lra.training.module import SequenceModule
 
@@ -19,14 +19,17 @@ NO_MEMORY = re.compile(
 )
 
 
-class RandomData(Dataset):
+class RandomData(BatchDataset):
     """Random samples of a task's shape and greatest length, for measuring time and memory only."""
 
     def __init__(self, spec: TaskSpec, size: int) -> None:
         self.spec, self.size = spec, size
-        self.lengths = np.full(size, spec.max_length)
         rng = np.random.default_rng(0)
         self.y = rng.integers(spec.outputs, size=size) if spec.metric == "accuracy" else rng.normal(size=size)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.full(self.size, self.spec.max_length)
 
     def __len__(self) -> int:
         return self.size

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanSquaredError, Metric
@@ -23,6 +25,9 @@ from lra.vocabulary import SPLITS
 
 class Mean(Metric):
     """Mean over the samples of all processes. Unlike that of torchmetrics it never waits for the device."""
+
+    total: Tensor
+    count: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +45,10 @@ class Mean(Metric):
 
 class StandardError(Metric):
     """Standard error of an RMSE r by test sampling: std(e²) / (2 r √n), e the error of a sample (delta method)."""
+
+    count: Tensor
+    squares: Tensor
+    fourth_powers: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +89,12 @@ class SequenceModule(pl.LightningModule):
             return MeanSquaredError(squared=False)
         return MulticlassAccuracy(self.spec.outputs, average="micro")
 
+    @property
+    def _train_loss(self) -> Mean:
+        loss = self.losses["train_loss"]
+        assert isinstance(loss, Mean)
+        return loss
+
     def forward(self, batch: Batch) -> Tensor:
         return self.call(batch.x, batch.lengths, self.rate)
 
@@ -90,14 +105,14 @@ class SequenceModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        mean = self.losses["train_loss"]
+        mean = self._train_loss
         mean.update(loss, len(batch.y))
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch.y))
         self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
         return loss
 
     def on_train_epoch_start(self) -> None:  # not called when a run resumes within an epoch
-        self.losses["train_loss"].reset()
+        self._train_loss.reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
@@ -106,21 +121,24 @@ class SequenceModule(pl.LightningModule):
         outputs = self._evaluate(batch, "test")
         if self.spec.metric == "rmse":
             error = self.metrics["standard_error"]
+            assert isinstance(error, StandardError)
             error.update(outputs.squeeze(-1) - batch.y)
             self.log("test/standard_error", error, on_step=False, on_epoch=True, batch_size=len(batch.y))
 
     def _evaluate(self, batch: Batch, split: str) -> Tensor:
         outputs, n = self(batch).float(), len(batch.y)
         metric, mean = self.metrics[f"{split}_metric"], self.losses[f"{split}_loss"]
+        assert isinstance(metric, Metric)
+        assert isinstance(mean, Mean)
         metric.update(outputs.squeeze(-1) if self.spec.metric == "rmse" else outputs, batch.y)
         mean.update(self.loss(outputs, batch.y), n)
-        shared = {"on_step": False, "on_epoch": True, "batch_size": n}
-        self.log(f"{split}/{self.spec.metric}", metric, **shared)
-        self.log(f"{split}/loss", mean, **shared)
-        self.log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True, **shared)
+        log = partial(self.log, on_step=False, on_epoch=True, batch_size=n)
+        log(f"{split}/{self.spec.metric}", metric)
+        log(f"{split}/loss", mean)
+        log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True)
         return outputs
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.model, self.optimizer_config)
         self.groups = [group_label(group) for group in optimizer.param_groups]
         scheduler = make_scheduler(optimizer, self.scheduler_config, self.spec.higher_is_better)
@@ -131,7 +149,8 @@ class SequenceModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the gradient's norm, before it is clipped, and the rate of each group, with the loss."""
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps:
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # set, but not declared
+        if (self.trainer.global_step + 1) % every:
             return
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -152,7 +171,7 @@ class SequenceModule(pl.LightningModule):
 
     def _own_state(self) -> dict[str, Any]:
         """What differs between processes: random numbers, and the running mean of the training loss."""
-        loss = self.losses["train_loss"]
+        loss = self._train_loss
         state = {"torch": torch.get_rng_state(), "loss": [loss.total.cpu(), loss.count.cpu()]}
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -182,7 +201,7 @@ class SequenceModule(pl.LightningModule):
         self._add_loss(state["loss"])
 
     def _add_loss(self, state: list[Tensor]) -> None:
-        mean = self.losses["train_loss"]
+        mean = self._train_loss
         mean.total, mean.count = (
             own + part.to(self.device) for own, part in zip((mean.total, mean.count), state, strict=True)
         )

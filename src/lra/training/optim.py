@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 from torch.optim import AdamW
@@ -22,12 +22,13 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from lra.config import Constant, Cosine, Linear, MultiStep, Optimizer, Plateau, S5Cosine, Scheduler
 from lra.errors import UserError
 from lra.kernels.base import Rule
+from lra.models.classifier import Classifier
 
 # SyncBatchNorm is a _BatchNorm
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
-def rules(model: nn.Module, decay_norms_and_biases: bool) -> dict[str, Rule]:
+def rules(model: Classifier, decay_norms_and_biases: bool) -> dict[str, Rule]:
     """The rule of every parameter of a classifier by its full name.
 
     Raises UserError for a parameter with two rules, and for a rule of no parameter.
@@ -67,7 +68,7 @@ def _stated(model: nn.Module) -> dict[str, Rule]:
     return stated
 
 
-def parameter_groups(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:
+def parameter_groups(model: Classifier, optimizer: Optimizer) -> list[dict[str, Any]]:
     """Groups for AdamW with keys params, names, lr, weight_decay; frozen parameters (lr 0) are left out."""
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     parameters = dict(model.named_parameters())
@@ -93,7 +94,7 @@ def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
     return {group_label(group): sum(p.numel() for p in group["params"]) for group in groups}
 
 
-def make_optimizer(model: nn.Module, optimizer: Optimizer) -> AdamW:
+def make_optimizer(model: Classifier, optimizer: Optimizer) -> AdamW:
     """AdamW over the parameter groups."""
     groups = [{k: v for k, v in g.items() if k != "names"} for g in parameter_groups(model, optimizer)]
     return AdamW(
@@ -142,7 +143,7 @@ def make_scheduler(
 ) -> LambdaLR | ReduceLROnPlateau:
     """The planned schedule; to be stepped after every batch, or after every validation if a plateau one."""
     if isinstance(scheduler, Plateau):
-        mode = "max" if higher_is_better else "min"
+        mode: Literal["max", "min"] = "max" if higher_is_better else "min"
         return ReduceLROnPlateau(optimizer, mode, factor=scheduler.factor, patience=scheduler.patience)
     if isinstance(scheduler, S5Cosine):
         return LambdaLR(optimizer, lambda step: s5_cosine_factor(step, scheduler.warmup, scheduler.cosine))

@@ -26,9 +26,11 @@ LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MAS
 
 def is_main() -> bool:
     """Whether this process writes records and speaks; of those that train together, one does."""
-    if not hasattr(rank_zero_only, "rank"):  # Lightning is not imported yet; it would find the same
-        rank_zero_only.rank = int(next((os.environ[v] for v in RANK_VARIABLES if v in os.environ), 0))
-    return rank_zero_only.rank == 0
+    rank = getattr(rank_zero_only, "rank", None)
+    if rank is None:  # Lightning is not imported yet; it would find the same
+        rank = int(next((os.environ[v] for v in RANK_VARIABLES if v in os.environ), 0))
+        rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning's own note on a function
+    return rank == 0
 
 
 def training_device(trainer: Trainer) -> torch.device:

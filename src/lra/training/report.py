@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +30,7 @@ def preparation(console: Console, seconds: float = 10.0) -> Iterator[Report]:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console, transient=True) as bars:
-            tasks: dict[str, int] = {}
+            tasks: dict[str, TaskID] = {}
 
             def draw(what: str, done: int, total: int) -> None:
                 if what not in tasks:

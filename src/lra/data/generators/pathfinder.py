@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -105,12 +105,12 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
 
     if not 0 <= seed < 2**63:
         raise UserError(f"The Pathfinder seed is {seed}; it must lie in 0 … 2⁶³ - 1.")
-    p, size, seed = parameters, parameters.size, np.uint64(seed)
+    p, size, key = parameters, parameters.size, np.uint64(seed)
     images = np.empty((count, size, size), np.uint8)
     labels = np.empty(count, np.uint8)
 
     choice = np.empty(count, np.int64)
-    choose_margins(seed, first, choice, len(p.paddle_margins))
+    choose_margins(key, first, choice, len(p.paddle_margins))
     sizes = p.contour_length, p.distractors, p.distractor_length
     for index, margin in enumerate(p.paddle_margins):
         rows = np.flatnonzero(choice == index)
@@ -118,7 +118,7 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
         rules = kernel.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
         marker = _marker_stamps(p.marker_radius, p.antialias_scale)
         failed = kernel.draw_images(
-            seed, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels
+            key, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels
         )
         if failed >= 0:
             raise UserError(
@@ -144,7 +144,7 @@ def generate(
     wait. To resume, pass as `first` the number of images already stored.
     """
     with ThreadPoolExecutor(workers) as pool:
-        pending = deque()
+        pending: deque[tuple[int, Future[PathfinderBatch]]] = deque()
         try:
             for start in range(first, count, chunk):
                 size = min(chunk, count - start)
