@@ -124,6 +124,22 @@ def test_earlier_starts_are_kept(toy, monkeypatch):
     assert resumed.health == ["The code changed at step 12, where the run was resumed: lra."]
 
 
+def test_a_damaged_record_loses_no_checkpoints(toy, monkeypatch):
+    whole = run(in_folder(toy, "whole"))
+    with monkeypatch.context() as patch:
+        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
+        with pytest.raises(SystemExit):
+            run(toy)
+    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    path.write_text(path.read_text()[:200])
+    before = sorted(Path(toy["output_dir"]).rglob("*.ckpt"))
+    with pytest.raises(UserError, match=rf"Delete {path}: the same command then resumes"):
+        run(toy)
+    assert sorted(Path(toy["output_dir"]).rglob("*.ckpt")) == before
+    path.unlink()
+    assert run(toy).metrics == whole.metrics
+
+
 def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
     first = run(toy)
     monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))
