@@ -94,6 +94,15 @@ def test_started_by_torchrun(tmp_path, single):
 
 
 @pytest.mark.slow
+def test_an_error_in_all_processes_is_a_sentence_of_each(tmp_path):
+    process = start(command(tmp_path, "optimizer.lr=1e30"))
+    said = process.communicate(timeout=150)[0]
+    assert process.returncode == 2, said
+    assert said.count("error: The run diverged: ") == 2
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_stopped_and_finished_by_one_process(tmp_path, single):
     process = start(command(tmp_path, "trainer.checkpoint_minutes=0"))
     deadline = time.monotonic() + 100
