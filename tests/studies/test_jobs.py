@@ -194,5 +194,5 @@ def test_the_first_column_of_a_study_is_run_first(tmp_path, monkeypatch):
     )
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
     run_all(jobs(load_study("first-cells"), extra=extra), Console(file=StringIO()))
-    rows = ("s4d-legs", "s4-original", "dss-softmax")
+    rows = ("s4-original", "dss-softmax", "s4d-legs")
     assert started == [f"{row}:{column}" for column in ("text", "listops", "image") for row in rows]
