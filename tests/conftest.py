@@ -14,6 +14,7 @@ from lra.config import compose
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=4, help="how many runs are killed at random moments")
     for part in ("kernels", "mixers"):
         parser.addoption(
             f"--{part}",

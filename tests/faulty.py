@@ -80,3 +80,14 @@ def struck(composed: dict[str, Any], what: str, step: int, log: Path, **env: str
     process.join(120)
     assert process.exitcode is not None, log.read_text()
     return process.exitcode
+
+
+def killed_after(composed: dict[str, Any], seconds: float | None, log: Path) -> int:
+    """Exit code of a run in its own process that is killed after so many seconds, wherever it is then."""
+    process = FORK.Process(target=suffer, args=(composed, "", 0, log, {}))
+    process.start()
+    process.join(120 if seconds is None else seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode

@@ -2,14 +2,16 @@
 
 import copy
 import os
+import random
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from faulty import struck
+from faulty import killed_after, struck
 
 from lra.records import store
 from lra.records.schema import RunRecord
@@ -220,3 +222,22 @@ def test_struck_again_and_again(toy, whole, tmp_path):
     assert record.metrics == whole[0].metrics
     assert record.compute.restarts == len(strikes)
     assert all(torch.equal(value, whole[1][name]) for name, value in weights(toy).items())
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(toy, whole, tmp_path, pytestconfig):
+    """Twice each: in preparation, training, validation, while a checkpoint or the record is written, in the test."""
+    start = time.monotonic()
+    assert killed_after(at(toy, tmp_path / "timed"), None, tmp_path / "log") == 0
+    length, rng = time.monotonic() - start, random.Random(0)
+    for kill in range(pytestconfig.getoption("--kills")):
+        struck_run = at(toy, tmp_path / str(kill))
+        for _ in range(2):
+            assert killed_after(struck_run, rng.uniform(0, length), tmp_path / "log") in (-9, 0)
+        record = run(struck_run)
+        assert record.metrics == whole[0].metrics, kill
+        assert all(torch.equal(value, whole[1][name]) for name, value in weights(struck_run).items()), kill
+        assert [path.suffix for path in Path(struck_run["results_dir"]).rglob("*") if path.is_file()] == [
+            ".json"
+        ]
+        assert not [*(tmp_path / str(kill)).rglob(".*")], kill  # nothing half-written stays
