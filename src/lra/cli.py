@@ -57,10 +57,23 @@ def explanation(error: Exception) -> str | None:
     foreign = isinstance(error, (HydraException, OmegaConfBaseException))
     if foreign or (isinstance(error, ValueError) and GROUP in str(error)):
         return advice(error, sys.argv[1:])
+    if isinstance(error, (TypeError, AttributeError)) and _raised_by_hydra(error):
+        return (
+            f"Hydra cannot read these options: {error}. A group takes the name of one of its files, such as "
+            f"kernel=s4; given: {' '.join(sys.argv[1:])}"
+        )
     if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. Free some space or fix the folder, or choose another one."
     return None
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    """Whether an error that Hydra did not foresee comes from its composition, not from code of ours."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith("hydra.")
 
 
 def _missing(error: Exception) -> str:

@@ -13,7 +13,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes, of Linux
 
 
 def implausible(value: Any, key: str = "") -> Iterator[str]:
-    """A sentence for every leaf of a configuration that is missing (`???`), not finite, −0.0 or has a NUL in it."""
+    """A sentence for every leaf of a configuration that is missing (`???`), not finite, −0.0 or has a NUL in it, and
+    for places without a name."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from implausible(inner, f"{key}.{name}" if key else str(name))
@@ -26,6 +27,8 @@ def implausible(value: Any, key: str = "") -> Iterator[str]:
         yield f"{key}: must be a finite number (given: {value})"
     elif isinstance(value, float) and value == 0 and math.copysign(1, value) < 0:
         yield f"{key}: negative zero is no value of its own; write 0.0 (given: {value})"
+    elif isinstance(value, str) and not value.strip() and key.endswith(("_dir", ".path")):
+        yield f"{key}: is empty; name a place, or leave the option out"
     elif isinstance(value, str) and "\0" in value:
         yield f"{key}: no name or path holds a NUL character (given: {value!r})"
 
