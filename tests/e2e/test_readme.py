@@ -65,6 +65,15 @@ def test_linked_files_exist():
     assert [path for path in links if not (CHECKOUT / path).exists()] == []
 
 
+def test_every_picture_is_shown_on_a_page():
+    pages = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").glob("*.md"), CHECKOUT / "results/README.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    pictures = [*(CHECKOUT / "results/figures").iterdir(), *(CHECKOUT / "docs/images").iterdir()]
+    assert [path.name for path in pictures if path.suffix != ".pdf" and path.name not in text] == []
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (CHECKOUT / "docs/figures.md").read_text(encoding="utf-8"))
+    assert all((CHECKOUT / "docs" / path).is_file() for path in shown)
+
+
 def test_readme_is_short():
     assert len(README.splitlines()) <= 150
 
