@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -183,7 +183,7 @@ def _sum_up() -> bool:
     return bool(failed)
 
 
-def _table(notes: Iterable[dict[str, Any]]) -> None:
+def _table(notes: Collection[dict[str, Any]]) -> None:
     """The records by what the jobs varied, seeds of one kind in one line."""
     from lra.composition import flat
     from lra.records import store
@@ -195,13 +195,10 @@ def _table(notes: Iterable[dict[str, Any]]) -> None:
     if len(records) < 2:
         return
     configs = [flat(record.config) for record in records]
-    varied = {text.partition("=")[0] for note in notes for text in _own_words(note["overrides"], notes)}
+    jobs = [note["overrides"] for note in notes]
+    varied = {text.partition("=")[0] for job in jobs for text in _varied(job, jobs)}
     keys = sorted(key for key in varied if key != "seed" and all(key in config for config in configs))
     _show(terminal_document(group.document(group.group(records, keys))))
-
-
-def _own_words(overrides: list[str], notes: Iterable[dict[str, Any]]) -> list[str]:
-    return [text for text in overrides if not all(text in note["overrides"] for note in notes)]
 
 
 def _show(words: Any) -> None:
@@ -210,9 +207,14 @@ def _show(words: Any) -> None:
     Console().print(words, soft_wrap=isinstance(words, str))
 
 
-def _own(overrides: list[str], jobs: list[list[str]]) -> str:
+def _varied(overrides: list[str], jobs: list[list[str]]) -> list[str]:
     """The overrides that not all jobs share."""
-    return " ".join(text for text in overrides if not all(text in job for job in jobs)) or " ".join(overrides)
+    return [text for text in overrides if not all(text in job for job in jobs)]
+
+
+def _own(overrides: list[str], jobs: list[list[str]]) -> str:
+    """What tells a job from the others, in words."""
+    return " ".join(_varied(overrides, jobs) or overrides)
 
 
 def _say(message: str) -> None:

@@ -52,6 +52,16 @@ def stopping(monkeypatch: pytest.MonkeyPatch, callback: Callback) -> None:
     monkeypatch.setattr(fit, "make_trainer", wrapped)
 
 
+def interrupted_record(composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Train until the third epoch and no further; the record that this leaves."""
+    with monkeypatch.context() as patch:
+        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
+        with pytest.raises(SystemExit):
+            run(composed)
+    (path,) = Path(composed["results_dir"]).rglob("*.json")
+    return path
+
+
 def test_learns_and_records(toy):
     toy["trainer"]["epochs"] = 12
     toy["scheduler"]["total_steps"] = 72
@@ -87,11 +97,7 @@ def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule, device):
     if schedule == "plateau":
         toy = plateau(toy)
     whole = run(in_folder(toy, "whole"))
-    with monkeypatch.context() as patch:
-        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
-        with pytest.raises(SystemExit):
-            run(toy)
-    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    path = interrupted_record(toy, monkeypatch)
     interrupted = store.load(path)
     assert interrupted.status == "interrupted"
     assert [row["epoch"] for row in interrupted.metrics.curve] == [1, 2]
@@ -107,10 +113,7 @@ def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule, device):
 
 def test_earlier_starts_are_kept(toy, monkeypatch):
     """The hardware and the code of the last start are not those of the whole run."""
-    with monkeypatch.context() as patch:
-        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
-        with pytest.raises(SystemExit):
-            run(toy)
+    interrupted_record(toy, monkeypatch)
     monkeypatch.setattr(sources, "MODEL_PARTS", ("ops",))
     torch.set_num_threads(2)
     try:
@@ -126,11 +129,7 @@ def test_earlier_starts_are_kept(toy, monkeypatch):
 
 def test_a_damaged_record_loses_no_checkpoints(toy, monkeypatch):
     whole = run(in_folder(toy, "whole"))
-    with monkeypatch.context() as patch:
-        stopping(patch, Stop(epoch=2, error=KeyboardInterrupt()))
-        with pytest.raises(SystemExit):
-            run(toy)
-    (path,) = Path(toy["results_dir"]).rglob("*.json")
+    path = interrupted_record(toy, monkeypatch)
     path.write_text(path.read_text()[:200])
     before = sorted(Path(toy["output_dir"]).rglob("*.ckpt"))
     with pytest.raises(UserError, match=rf"Delete {path}: the same command then resumes"):

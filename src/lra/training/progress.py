@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from lra.terminal import Console
 Best = Callable[[], dict[str, float] | None]  # the best row of the learning curve so far
 
 
-class EpochLines(Callback):
+class EpochLines(Callback, ABC):
     """A line for each epoch, and every `seconds` what `tell` makes of the training's state.
 
     The rate counts validations too, so that the time left is that of the whole run.
@@ -26,9 +27,9 @@ class EpochLines(Callback):
         self._begin = self._last = 0.0
         self._first_step = 0
 
+    @abstractmethod
     def tell(self, trainer: pl.Trainer, rate: float, left: float, loss: float) -> None:
         """Show steps a second, seconds left and the loss."""
-        raise NotImplementedError
 
     def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         self._begin = self._last = time.monotonic()
