@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -32,14 +33,19 @@ def extensions() -> list[Path]:
     They are those of installed packages with an entry point in the group `lra`, and those that the environment
     variable LRA_PATH lists. Raises UserError for a folder that is not there.
     """
-    folders = [Path(text).expanduser() for text in os.environ.get("LRA_PATH", "").split(os.pathsep) if text]
-    for point in metadata.entry_points(group="lra"):
-        spec = importlib.util.find_spec(point.value)
-        folders += map(Path, (spec and spec.submodule_search_locations) or [])
+    named = os.environ.get("LRA_PATH", "").split(os.pathsep)
+    folders = [*(Path(text).expanduser() for text in named if text), *_installed()]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"LRA_PATH names {folder}, which is no folder.")
     return list(dict.fromkeys(folder.resolve() for folder in folders))
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    """Folders of installed packages; to ask for them reads every installed package's metadata."""
+    specs = [importlib.util.find_spec(point.value) for point in metadata.entry_points(group="lra")]
+    return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or [])
 
 
 def config_dirs() -> list[Path]:
