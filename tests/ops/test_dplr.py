@@ -20,8 +20,8 @@ def system(features, channels, modes, rank, seed=0):
     dt = torch.rand(features, 1, generator=generator, dtype=torch.float64) / 10 + 0.01
     inputs = [
         eigenvalues,
-        normal(rank, features, modes),
-        normal(rank, features, modes),
+        normal(rank, features, modes) / 4,  # more would make some systems grow, and their gradients imprecise
+        normal(rank, features, modes) / 4,
         normal(features, modes),
         normal(channels, features, modes),
     ]
@@ -45,7 +45,7 @@ sizes = (st.integers(1, 3), st.integers(1, 2), st.integers(1, 6), st.integers(1,
 @given(*sizes, st.integers(1, 130))
 def test_equals_dense_recursion(features, channels, modes, rank, length):
     inputs = system(features, channels, modes, rank)
-    assert_same(dplr.dplr_kernel(*inputs, length), dplr.dplr_kernel_naive(*inputs, length), inputs, 1e-9)
+    assert_same(dplr.dplr_kernel(*inputs, length), dplr.dplr_kernel_naive(*inputs, length), inputs, 1e-10)
 
 
 @settings(deadline=None, max_examples=30)
@@ -54,7 +54,7 @@ def test_equals_generating_function(features, channels, modes, rank, length):
     """Which takes C (I − Ā^L) for C; even and odd lengths, with and without the pole at ω = −1."""
     inputs = system(features, channels, modes, rank)
     fast = dplr.dplr_kernel(*inputs, length, truncation=length)
-    assert_same(fast, dplr.dplr_kernel_generating(*inputs, length), inputs, 1e-8)
+    assert_same(fast, dplr.dplr_kernel_generating(*inputs, length), inputs, 1e-10)
 
 
 @pytest.mark.parametrize("measure", ["legs", "legt", "fout"])
