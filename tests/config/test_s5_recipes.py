@@ -9,7 +9,7 @@ from lra.composition import compose, experiments
 from lra.config import Config
 from lra.models.build import make_model
 from lra.training.assemble import make_task
-from lra.training.budget import make_plan
+from lra.training.budget import scale
 
 # layers, H, P, J, batch, epochs, rate of the SSM, its multiple for the rest, decay, dropout, C, optimizer, gate,
 # warm-up epochs, momentum of the old statistics: the authors' scripts in bin/run_experiments
@@ -115,7 +115,7 @@ def test_lru_is_the_papers(name):
     assert model["mixing"] == ("half_glu1" if name == "lra/pathx" else "full_glu")
     assert make_task(config).spec.name == ("scifar" if name == "lra/image" else name.split("/")[1])
     spec = make_task(config).spec
-    plan = make_plan(config, spec, dict(spec.splits), spec.splits["train"])
+    plan = scale(config, spec, dict(spec.splits), spec.splits["train"])
     assert 0.999 * steps < plan.steps < steps + plan.steps_per_epoch
 
 
@@ -131,8 +131,8 @@ def test_a_shorter_run_of_s5_goes_through_the_same_schedule():
     config = config_of("lra/listops-s5")
     spec = make_task(config).spec
     counts = dict(spec.splits)
-    whole = make_plan(config, spec, counts, counts["train"])
+    whole = scale(config, spec, counts, counts["train"])
     assert (whole.steps_per_epoch, whole.scheduler.warmup, whole.scheduler.cosine) == (1920, 1920, 39 * 1920)
     budget = config.budget.model_copy(update={"kind": "reduced", "epochs": 4})
-    short = make_plan(config.model_copy(update={"budget": budget}), spec, counts, counts["train"])
+    short = scale(config.model_copy(update={"budget": budget}), spec, counts, counts["train"])
     assert (short.scheduler.warmup, short.scheduler.cosine) == (192, 7488)

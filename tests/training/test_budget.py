@@ -5,7 +5,7 @@ import pytest
 from lra.config import Config
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
-from lra.training.budget import make_plan
+from lra.training.budget import scale
 
 SPEC = TaskSpec("toy", "tokens", 5, 100, 4, {"train": 1000, "val": 100, "test": 200})
 COUNTS = dict(SPEC.splits)
@@ -15,7 +15,7 @@ def plan(composed, short=1000, **cuts):
     composed["budget"] |= cuts
     composed["trainer"] |= {"epochs": 10, "batch_size": 50}
     composed["scheduler"] |= {"warmup_steps": 40, "total_steps": 210}
-    return make_plan(Config.parse(composed), SPEC, COUNTS, short)
+    return scale(Config.parse(composed), SPEC, COUNTS, short)
 
 
 def test_the_papers_budget_is_the_recipe(toy):
@@ -60,7 +60,7 @@ def test_a_cut_above_the_recipe_is_none(toy):
         ({"kind": "paper", "epochs": 3}, "budget=paper is the recipe without cuts, but epochs is set"),
         ({"kind": "reduced"}, "budget=reduced needs at least one cut"),
         ({"kind": "reduced", "epochs": 0}, "greater than 0"),
-        ({"kind": "tiny"}, "'paper', 'reduced', 'demo' or 'smoke'"),
+        ({"kind": "tiny"}, "allowed: paper, reduced, demo, smoke"),
     ],
 )
 def test_what_is_refused(toy, cuts, message):

@@ -47,7 +47,7 @@ def _recipe(experiment: str) -> dict[str, Any]:
 
 
 def _unplan(stored: dict[str, Any], record: RunRecord) -> None:
-    """Milestones are epochs in a recipe and steps in a record, whose schedule is that of the plan."""
+    """Milestones are epochs in a recipe and steps in a record, whose schedule is scaled."""
     milestones, budget = stored.get("scheduler.milestones"), record.budget
     if milestones:
         stored["scheduler.milestones"] = [

@@ -18,7 +18,7 @@ from lra.data.task import Progress, Task
 from lra.errors import UserError
 from lra.models.build import make_model
 from lra.nodes import factory
-from lra.training.budget import Plan, make_plan
+from lra.training.budget import Scaled, scale
 from lra.training.checkpoint import WholeFiles
 from lra.training.loggers import check_logger
 from lra.training.memory import RandomData, is_out_of_memory
@@ -37,7 +37,7 @@ class Assembled:
     variant: Variant
     fingerprint: str
     random_data: bool  # random data of the right shape, for planning before the data are prepared
-    plan: Plan
+    scaled: Scaled
     splits: dict[str, BatchDataset]
     module: SequenceModule
 
@@ -46,9 +46,9 @@ class Assembled:
         training = split == "train"
         data = self.splits[split]
         sampler = BatchSampler(
-            len(data), self.plan.batch_size, shuffle=training, drop_last=training, seed=seed
+            len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed
         )
-        sampler.parts = self.plan.parts
+        sampler.parts = self.scaled.parts
         return Loader(data, sampler)
 
     @property
@@ -100,22 +100,22 @@ def assemble(config: Config, progress: Progress) -> Assembled:
         raise UserError(
             f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
         )
-    plan = make_plan(config, spec, counts, short)
-    check_processes(config, plan)
+    scaled = scale(config, spec, counts, short)
+    check_processes(config, scaled)
     splits = {
-        "train": subset(splits["train"], plan.train_samples, SUBSET_SEED, longest),
-        "val": subset(splits["val"], plan.val_samples, SUBSET_SEED),
-        "test": subset(splits["test"], plan.test_samples, SUBSET_SEED),
+        "train": subset(splits["train"], scaled.train_samples, SUBSET_SEED, longest),
+        "val": subset(splits["val"], scaled.val_samples, SUBSET_SEED),
+        "test": subset(splits["test"], scaled.test_samples, SUBSET_SEED),
     }
     if config.trainer.data_on_device and not random_data:
         splits = {split: data.to(training_device(config.trainer)) for split, data in splits.items()}
-    model = make_model(spec, plan.model, config.kernel, config.mixer)
-    module = SequenceModule(model, config.optimizer, plan.scheduler)
-    return Assembled(spec, source.variant, source.fingerprint, random_data, plan, splits, module)
+    model = make_model(spec, scaled.model, config.kernel, config.mixer)
+    module = SequenceModule(model, config.optimizer, scaled.scheduler)
+    return Assembled(spec, source.variant, source.fingerprint, random_data, scaled, splits, module)
 
 
 def make_trainer(
-    config: Config, plan: Plan, run_dir: Path, callbacks: list[Callback], logger: list[Logger]
+    config: Config, scaled: Scaled, run_dir: Path, callbacks: list[Callback], logger: list[Logger]
 ) -> pl.Trainer:
     """The Lightning trainer of a run."""
     return pl.Trainer(
@@ -125,13 +125,13 @@ def make_trainer(
         sync_batchnorm=config.trainer.sync_batchnorm and config.trainer.processes > 1,
         precision=config.trainer.precision,
         gradient_clip_val=config.optimizer.clip_norm,
-        max_epochs=plan.epochs,
-        accumulate_grad_batches=plan.parts,
+        max_epochs=scaled.epochs,
+        accumulate_grad_batches=scaled.parts,
         callbacks=callbacks,
         logger=logger,
         plugins=[WholeFiles(config.run_id())],
         default_root_dir=run_dir,
-        log_every_n_steps=min(50, plan.steps_per_epoch),
+        log_every_n_steps=min(50, scaled.steps_per_epoch),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         enable_progress_bar=False,
@@ -139,11 +139,11 @@ def make_trainer(
     )
 
 
-def check_processes(config: Config, plan: Plan) -> None:
+def check_processes(config: Config, scaled: Scaled) -> None:
     """Raise UserError if the processes cannot share the BatchNorm statistics of a batch."""
     trainer = config.trainer
     on_cpu = training_device(trainer).type == "cpu"
-    if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and plan.model.get("norm") == "batch":
+    if trainer.processes > 1 and on_cpu and trainer.sync_batchnorm and scaled.model.get("norm") == "batch":
         raise UserError(
             "PyTorch cannot share BatchNorm statistics between processes on CPUs. trainer.sync_batchnorm=false lets "
             "each process use those of its part of the batch, which is another model than the recipe's."

@@ -10,8 +10,8 @@ from lra.errors import UserError
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The sizes of one run. `fraction` is training samples seen over those of the recipe."""
+class Scaled:
+    """A recipe as its budget scales it. `fraction` is training samples seen over those of the recipe."""
 
     epochs: int
     batch_size: int
@@ -30,7 +30,7 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
 
-def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) -> Plan:
+def scale(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) -> Scaled:
     """Apply `config.budget` to the recipe.
 
     `counts` are the samples of each prepared split, `short` those of the training split that are not longer
@@ -60,7 +60,7 @@ def make_plan(config: Config, spec: TaskSpec, counts: dict[str, int], short: int
     else:
         recipe_steps = (spec.splits["train"] // config.trainer.batch_size) * config.trainer.epochs
         stretch = min(1.0, epochs * steps / recipe_steps) if reasons else 1.0
-    return Plan(
+    return Scaled(
         epochs=epochs,
         batch_size=batch,
         train_samples=train,

@@ -16,7 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from lra.data.storage import file_sha256
+from lra.data.hashes import file_sha256
 from lra.errors import Interrupted, UserError
 from lra.files import write_bytes
 from lra.training.callbacks import Diverged, Divergence
@@ -130,16 +130,6 @@ class BestAndLast(Checkpoint):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.curve, self._kept = state["curve"], [state["kept"]]
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, _: Any, checkpoint: dict[str, Any]) -> None:
-        """Count in today's parts of a batch, should the checkpoint have cut batches otherwise."""
-        loops = checkpoint["loops"]["fit_loop"]
-        then, now = loops["state_dict"]["combined_loader"][0]["parts"], trainer.accumulate_grad_batches
-        for counts in (loops["epoch_loop.batch_progress"][key] for key in ("current", "total")):
-            under_way = counts["processed"] - counts["completed"]
-            for key in ("ready", "started", "processed"):
-                counts[key] = counts[key] // then * now
-            counts["completed"] = counts["processed"] - under_way
 
     def on_train_start(self, trainer: pl.Trainer, _: pl.LightningModule) -> None:
         if trainer.is_global_zero:  # what lies beyond the point the run resumes from is made again

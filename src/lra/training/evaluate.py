@@ -17,7 +17,7 @@ from lra import history
 from lra.composition import as_dict
 from lra.config import NODES, Config, compose
 from lra.data.datasets import Loader, strided
-from lra.data.storage import file_sha256
+from lra.data.hashes import file_sha256
 from lra.data.task import silent
 from lra.errors import UserError, near
 from lra.files import listed
@@ -91,7 +91,7 @@ def evaluate(
     check_launch(config.trainer)
     assembled = assemble(config, silent)
     loader = _loader(assembled, finished.rate)
-    trainer = make_trainer(config, assembled.plan, finished.checkpoint.parent, [], [])
+    trainer = make_trainer(config, assembled.scaled, finished.checkpoint.parent, [], [])
     state = torch.load(finished.checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     assembled.module.load_state_dict(state)
     (logged,) = trainer.test(assembled.module, loader, verbose=False)

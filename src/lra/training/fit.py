@@ -1,4 +1,16 @@
-"""The part of a run that trains: fit, select on validation, test once, the record kept up to date."""
+"""The part of a run that trains: fit, select on validation, test once, the record kept up to date.
+
+What Lightning calls, in this order:
+
+- on resuming, `on_load_checkpoint` (`ResumeState`) and `load_state_dict` (`BestAndLast`, `Loader`);
+- `on_train_start`: `ResumeState` restores random numbers, `BestAndLast` deletes what lies beyond and takes the signals;
+- for each batch, `training_step`, `on_before_optimizer_step` (rates and norms for the loggers), and
+  `on_train_batch_end`: `Divergence` looks at the loss, `Stopwatch` and the progress count, `BestAndLast` saves if it is
+  time, or asked to stop;
+- after the last batch of an epoch, `validation_step` and `on_validation_epoch_end` (the plateau schedule), and
+  `on_train_epoch_end`: `Trajectory`, the line of progress, and `BestAndLast`, which adds to the curve and saves;
+- on saving, `on_save_checkpoint` (`ResumeState`) and `state_dict` (`BestAndLast`, `Loader`).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +24,14 @@ from pickle import UnpicklingError
 import pytorch_lightning as pl
 
 from lra.config import Config
-from lra.data.storage import file_sha256
+from lra.data.hashes import file_sha256
 from lra.errors import Interrupted, UserError
 from lra.paths import short
 from lra.records import capture, store
 from lra.records.schema import Best, RunRecord, Score
 from lra.terminal import Console, complain
 from lra.training.assemble import Assembled, make_trainer
-from lra.training.budget import Plan
+from lra.training.budget import Scaled
 from lra.training.callbacks import Diverged, Divergence, Stopwatch, Trajectory
 from lra.training.checkpoint import BestAndLast, newest
 from lra.training.graphs import Graphs
@@ -27,6 +39,7 @@ from lra.training.loggers import make_loggers
 from lra.training.memory import is_out_of_memory
 from lra.training.processes import StopSignal, is_main, training_device
 from lra.training.progress import progress_callback
+from lra.training.resume import ResumeState
 from lra.training.selfcheck import self_check
 
 
@@ -49,7 +62,7 @@ class Training:
         self.module, self.spec = assembled.module, assembled.spec
         self.begin, self.wall_before = time.monotonic(), record.compute.wall_s
         self.train_before = record.compute.train_s
-        self.stopwatch = Stopwatch(assembled.plan.batch_size)
+        self.stopwatch = Stopwatch(assembled.scaled.batch_size)
         divergence = Divergence(self.note)
         self.checkpoints = BestAndLast(
             run_dir / "checkpoints",
@@ -65,25 +78,26 @@ class Training:
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
             progress_callback(console, self.spec.metric, lambda: self.checkpoints.best, brief),
+            ResumeState(),
             self.checkpoints,
         ]
-        plan = assembled.plan
+        scaled = assembled.scaled
         self.train_loader = assembled.loader("train", config.seed)
         self.val_loader = assembled.loader("val")
-        if plan.parts > 1 and plan.model["norm"] == "batch":
+        if scaled.parts > 1 and scaled.model["norm"] == "batch":
             self.note(
-                f"A batch of {plan.batch_size} is computed in {plan.parts} parts on each device; normalization over "
-                "the batch sees a part at a time."
+                f"A batch of {scaled.batch_size} is computed in {scaled.parts} parts on each device; normalization "
+                "over the batch sees a part at a time."
             )
-        if config.trainer.cuda_graphs and config.trainer.processes * plan.parts == 1:
+        if config.trainer.cuda_graphs and config.trainer.processes * scaled.parts == 1:
             self.module.call = Graphs(self.module.model, self.note)
         loggers = make_loggers(config, record, run_dir)
-        self.trainer = make_trainer(config, plan, run_dir, callbacks, loggers)
+        self.trainer = make_trainer(config, scaled, run_dir, callbacks, loggers)
 
     def run(self) -> RunRecord:
         """Train from the newest checkpoint, if there is one, and test. Raises UserError if it cannot be done."""
         try:
-            with _explained(self.record, self.trainer, self.assembled.plan):
+            with _explained(self.record, self.trainer, self.assembled.scaled):
                 self._check_device()
                 self._fit()
                 self._test()
@@ -155,7 +169,7 @@ class Training:
         compute.data_wait, compute.peak_memory_bytes = watch.data_wait, capture.peak_memory(device)
         compute.reserved_memory_bytes = capture.reserved_memory(device)
         self.record.budget.done_steps = self.trainer.global_step
-        self.record.budget.done_epochs = self.trainer.global_step / self.assembled.plan.steps_per_epoch
+        self.record.budget.done_epochs = self.trainer.global_step / self.assembled.scaled.steps_per_epoch
 
     def _leave_wandb(self) -> None:
         """End its run, or the next one of a sweep would be merged into this one; a failure is no failure of ours."""
@@ -168,7 +182,7 @@ class Training:
 
 
 @contextmanager
-def _explained(record: RunRecord, trainer: pl.Trainer, plan: Plan) -> Iterator[None]:
+def _explained(record: RunRecord, trainer: pl.Trainer, scaled: Scaled) -> Iterator[None]:
     """Turn what can end a run into a status with a reason, and what the user can fix into a UserError."""
 
     def failed(reason: str) -> None:
@@ -191,7 +205,7 @@ def _explained(record: RunRecord, trainer: pl.Trainer, plan: Plan) -> Iterator[N
             raise
         failed(f"out of memory {step()}")
         raise UserError(
-            f"Out of memory {step()} with batches of {plan.batch_size}: {error}\n{_smaller(trainer, plan)}"
+            f"Out of memory {step()} with batches of {scaled.batch_size}: {error}\n{_smaller(trainer, scaled)}"
         ) from None
     except UnpicklingError as error:
         failed("the checkpoint is not plain data")
@@ -205,9 +219,9 @@ def _explained(record: RunRecord, trainer: pl.Trainer, plan: Plan) -> Iterator[N
         raise
 
 
-def _smaller(trainer: pl.Trainer, plan: Plan) -> str:
+def _smaller(trainer: pl.Trainer, scaled: Scaled) -> str:
     """What to do where a batch does not fit into memory."""
-    at_once = plan.batch_size // trainer.world_size // plan.parts
+    at_once = scaled.batch_size // trainer.world_size // scaled.parts
     if at_once == 1:
         return "One sample is computed at a time already: use a device with more memory."
     half = max(n for n in range(1, at_once) if at_once % n == 0)

@@ -1,10 +1,9 @@
-"""The Lightning module: loss, metrics, optimizer, and the state that makes a resumed run exact."""
+"""The Lightning module: loss, metrics and optimizer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -16,7 +15,6 @@ from torchmetrics import MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lra.config import Optimizer, Scheduler
-from lra.data.datasets import share
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.training.optim import group_label, make_optimizer, make_scheduler
@@ -38,6 +36,10 @@ class Mean(Metric):
         """The mean of `n` samples."""
         self.total += mean.detach() * n
         self.count += n
+
+    def add(self, total: Tensor, count: Tensor) -> None:
+        """What another mean has counted."""
+        self.total, self.count = self.total + total.to(self.total), self.count + count.to(self.count)
 
     def compute(self) -> Tensor:
         return self.total / self.count
@@ -82,7 +84,6 @@ class SequenceModule(pl.LightningModule):
         self.call: Callable[..., Tensor] = model.__call__  # or a replay of it: lra.training.graphs
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
-        self._restored: dict[str, Any] = {}
 
     def _metric(self) -> Metric:
         if self.spec.metric == "rmse":
@@ -90,7 +91,8 @@ class SequenceModule(pl.LightningModule):
         return MulticlassAccuracy(self.spec.outputs, average="micro")
 
     @property
-    def _train_loss(self) -> Mean:
+    def train_loss(self) -> Mean:
+        """The mean over the epoch so far."""
         loss = self.losses["train_loss"]
         assert isinstance(loss, Mean)
         return loss
@@ -105,14 +107,14 @@ class SequenceModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        mean = self._train_loss
+        mean = self.train_loss
         mean.update(loss, len(batch.y))
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch.y))
         self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
         return loss
 
     def on_train_epoch_start(self) -> None:  # not called when a run resumes within an epoch
-        self._train_loss.reset()
+        self.train_loss.reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._evaluate(batch, "val")
@@ -163,55 +165,3 @@ class SequenceModule(pl.LightningModule):
         # resuming; so the plateau is stepped and saved here.
         if self.plateau is not None and not self.trainer.sanity_checking:
             self.plateau.step(self.trainer.callback_metrics[f"val/{self.spec.metric}"].item())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["processes"] = _gathered(self._own_state())
-        if self.plateau is not None:
-            checkpoint["plateau"] = self.plateau.state_dict()
-
-    def _own_state(self) -> dict[str, Any]:
-        """What differs between processes: random numbers, and the running mean of the training loss."""
-        loss = self._train_loss
-        state = {"torch": torch.get_rng_state(), "loss": [loss.total.cpu(), loss.count.cpu()]}
-        if self.device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self.device)
-        return state
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._restored = {key: checkpoint[key] for key in ("processes", "plateau") if key in checkpoint}
-
-    def on_train_start(self) -> None:
-        restored, self._restored = self._restored, {}
-        rank, world = share()
-        states = restored.get("processes", [])
-        if len(states) == world:
-            self._restore_own(states[rank])
-        else:  # a new run, or one that resumes with another number of processes
-            if world > 1:
-                torch.manual_seed(torch.initial_seed() + rank)  # dropout masks of their own
-            for state in states if rank == 0 else []:
-                self._add_loss(state["loss"])
-        if "plateau" in restored and self.plateau is not None:
-            self.plateau.load_state_dict(restored["plateau"])
-
-    def _restore_own(self, state: dict[str, Any]) -> None:
-        torch.set_rng_state(state["torch"].cpu())
-        if "cuda" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"].cpu(), self.device)
-        self._add_loss(state["loss"])
-
-    def _add_loss(self, state: list[Tensor]) -> None:
-        mean = self._train_loss
-        mean.total, mean.count = (
-            own + part.to(self.device) for own, part in zip((mean.total, mean.count), state, strict=True)
-        )
-
-
-def _gathered(own: Any) -> list[Any]:
-    """The values of all processes, in order."""
-    _, world = share()
-    if world == 1:
-        return [own]
-    values = [None] * world
-    torch.distributed.all_gather_object(values, own)
-    return values

@@ -40,10 +40,10 @@ def new_record(
     previous: RunRecord | None,
 ) -> RunRecord:
     """A record with `status: running`; `previous` is the one an earlier start of the same run left."""
-    module, plan, spec = assembled.module, assembled.plan, assembled.spec
+    module, scaled, spec = assembled.module, assembled.scaled, assembled.spec
     groups = parameter_groups(module.model, config.optimizer)
     used = {split: len(assembled.splits[split]) for split in assembled.splits}
-    resolved = {**config.identity(), "model": plan.model, "scheduler": plan.scheduler.model_dump()}
+    resolved = {**config.identity(), "model": scaled.model, "scheduler": scaled.scheduler.model_dump()}
     return RunRecord(
         run_id=config.run_id(),
         status="running",
@@ -65,12 +65,12 @@ def new_record(
         ),
         budget=Budget(
             kind=config.budget.kind,
-            planned_epochs=plan.epochs,
-            planned_steps=plan.steps,
+            planned_epochs=scaled.epochs,
+            planned_steps=scaled.steps,
             done_epochs=0,
             done_steps=0,
-            fraction=plan.fraction,
-            reasons=plan.reasons,
+            fraction=scaled.fraction,
+            reasons=scaled.reasons,
         ),
         metrics=Metrics(name=spec.metric, higher_is_better=spec.higher_is_better, chance=assembled.chance),
         selection=Selection(rule=f"{'max' if spec.higher_is_better else 'min'} val/{spec.metric}"),

@@ -29,18 +29,18 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
 
     With several processes one of them is measured, without their communication.
     """
-    trainer, plan, module = config.trainer, assembled.plan, assembled.module
+    trainer, scaled, module = config.trainer, assembled.scaled, assembled.module
     device = training_device(trainer)
     loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}
     for loader in loaders.values():
-        loader.sampler.parts = plan.parts * trainer.processes
+        loader.sampler.parts = scaled.parts * trainer.processes
     model = module.model.to(device)
     optimizer = make_optimizer(model, config.optimizer)
     batches = iter(loaders["train"])
 
     def step() -> None:
         nonlocal batches
-        for _ in range(plan.parts):
+        for _ in range(scaled.parts):
             if (batch := next(batches, None)) is None:
                 batches = iter(loaders["train"])
                 batch = next(batches)
@@ -56,23 +56,23 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     def evaluate() -> None:
         model(first.x, first.lengths)
 
-    evaluations = plan.epochs * len(loaders["val"]) + len(loaders["test"])
+    evaluations = scaled.epochs * len(loaders["val"]) + len(loaders["test"])
     evaluation_s = _measured("validation batch", evaluate, device, console)
-    total_s = plan.steps * step_s + evaluation_s * evaluations / trainer.processes
+    total_s = scaled.steps * step_s + evaluation_s * evaluations / trainer.processes
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     if assembled.random_data:
         grid.add_row("data", "not prepared yet: measured on synthetic input of the greatest length")
-    if plan.parts > 1:
-        grid.add_row("batch", f"{plan.batch_size} in {plan.parts} parts on each device")
+    if scaled.parts > 1:
+        grid.add_row("batch", f"{scaled.batch_size} in {scaled.parts} parts on each device")
     grid.add_row(
         "speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"
     )
     grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
     grid.add_row(
         "time",
-        f"{duration(total_s)} for {plan.steps:,} steps and {plan.epochs} validations",
+        f"{duration(total_s)} for {scaled.steps:,} steps and {scaled.epochs} validations",
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))

@@ -93,7 +93,7 @@ class LiveProgress(EpochLines):
         self._show(trainer, f"  {rate:.3g}/s  loss {loss:.3f}{best}  {_clock(left)}")
 
     def _show(self, trainer: pl.Trainer, words: str) -> None:
-        assert trainer.max_epochs is not None  # the plan's
+        assert trainer.max_epochs is not None  # it has a last one
         epoch = f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs)}/{trainer.max_epochs}"
         self.bar.update(self.task, completed=trainer.global_step, epoch=epoch, words=words)
 
