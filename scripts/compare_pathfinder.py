@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pathfinder_statistics import compare
 from PIL import Image, ImageDraw
 
-from lra.data.generators.pathfinder import generate_batch, preset
-from lra.data.generators.pathfinder_statistics import compare
+from lra.cli import run
 from lra.errors import UserError
+from lra.pathfinder.generator import generate_batch, preset
 
 SETS = {
     "32 hard": ("pathfinder32_original.npz", "x_hard14", "y_hard14", preset(32)),
@@ -66,7 +67,7 @@ def contact_sheet(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Image.Imag
     return sheet
 
 
-def main() -> int:
+def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,7 +78,7 @@ def main() -> int:
         "--alpha", type=float, default=0.01, help="chance of a false alarm over all tests (0.01)"
     )
     parser.add_argument("--sheet", type=Path, help="where to write the contact sheet")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
 
     pairs, p_values = {}, []
     for name, (file, x, y, parameters) in SETS.items():
@@ -104,7 +105,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(f"Error: {error}")
+    run(main, sys.argv[1:])

@@ -6,11 +6,20 @@ import difflib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
+from lra import environment
 from lra.advice import GROUP, advice
 from lra.errors import Interrupted, UserError
+
+
+def run(command: Callable[[list[str]], int | None], arguments: list[str]) -> NoReturn:
+    """Carry out a command and end with its exit status."""
+    environment.settle()
+    with explain_errors():
+        sys.exit(command(arguments))
 
 
 def tracebacks() -> bool:

@@ -1,9 +1,8 @@
 """The benchmark measures what it says, at toy sizes."""
 
 import pytest
-
-from lra.benchmarks import kernels
-from lra.benchmarks.cost import Cost
+from benchmarks import kernels
+from benchmarks.cost import Cost
 
 
 @pytest.mark.slow

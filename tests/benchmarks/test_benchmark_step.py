@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benchmarks import step
+from benchmarks.cost import Cost
+from benchmarks.straightforward import straightforward
 
-from lra.benchmarks import step
-from lra.benchmarks.cost import Cost
-from lra.benchmarks.straightforward import straightforward
 from lra.config import Config
 from lra.tables.benchmarks import document
 

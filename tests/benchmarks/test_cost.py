@@ -4,8 +4,7 @@ import os
 
 import pytest
 import torch
-
-from lra.benchmarks.cost import PYTORCH_SETTINGS, costs
+from benchmarks.cost import PYTORCH_SETTINGS, costs
 
 MIB = 1 << 20
 

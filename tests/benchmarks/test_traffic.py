@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from lra.benchmarks.step import floor_setting, recipe_setting
-from lra.benchmarks.traffic import CARDS, META, Traffic, count, row
+from benchmarks.step import floor_setting, recipe_setting
+from benchmarks.traffic import CARDS, META, Traffic, count, row
 
 MIB = 1 << 20
 

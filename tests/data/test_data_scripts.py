@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks import data as benchmark
 
-from lra.benchmarks import data as benchmark
 from lra.commands.data import main as prepare
 from lra.commands.verify import main as verify
 from lra.data import pathfinder
@@ -141,7 +141,7 @@ def test_the_benchmark_has_a_row_for_what_is_prepared(
     monkeypatch.setattr(benchmark, "SECONDS", 0.05)
     monkeypatch.setattr(benchmark, "measure", lambda data: (100, 200, 0.5))
     make_task("listops", source="standin").prepare(tmp_path)
-    (row,) = benchmark.run(tmp_path)
+    (row,) = benchmark.rows(tmp_path)
     assert row["task"] == "listops"
     assert row["variant"] == "standin"
     assert (row["samples/s"], row["positions/s"]) == (200, 400)

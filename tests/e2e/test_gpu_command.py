@@ -3,10 +3,10 @@
 import json
 import subprocess
 
+import gpu
 import pytest
 import torch
 
-from lra.commands import gpu
 from lra.errors import UserError
 from lra.training import selfcheck
 
@@ -34,7 +34,7 @@ def test_everything_once_and_the_study_last(ran, tmp_path):
     folder = tmp_path / "results/gpu/nvidia-toy-80gb-pcie"
     assert json.loads((folder / "self-check.json").read_text())["errors"] == {"convolution": 3e-7}
     assert ran[0].startswith("pytest -q -m gpu")
-    assert ran[1:3] == ["lra benchmark kernels --device cuda", "lra benchmark step --device cuda"]
+    assert ran[1:3] == ["kernels --device cuda", "step --device cuda"]
     plans = [command for command in ran if command.endswith("plan=true")]
     assert len(plans) == 9
     assert ran[-1] == "lra study run first-cells"

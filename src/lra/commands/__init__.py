@@ -6,8 +6,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from lra import __version__, environment
-from lra.cli import explain_errors
+from lra import __version__, cli, environment
 from lra.errors import choose
 
 COMMANDS = {
@@ -19,8 +18,6 @@ COMMANDS = {
     "evaluate": "test a finished run again",
     "export": "write the weights of a finished run to a file",
     "figures": "draw the figures of the theory and of learned kernels",
-    "benchmark": "measure speed and memory",
-    "gpu": "on a GPU: check it, measure it, plan and fill the cheapest cells",
 }
 
 
@@ -39,7 +36,9 @@ def main() -> None:
 
 def run(name: str, arguments: list[str]) -> NoReturn:
     """Carry out one command and end with its exit status."""
-    environment.settle()
-    with explain_errors():
+
+    def command(given: list[str]) -> int | None:
         choose("The command", name, COMMANDS)
-        sys.exit(import_module(f"lra.commands.{name}").main(arguments))
+        return import_module(f"lra.commands.{name}").main(given)
+
+    cli.run(command, arguments)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
+from lra.commands.finished import parser
 
 
 def main(arguments: list[str]) -> None:
-    p = argparse.ArgumentParser(
-        prog="lra evaluate", description="Test a finished run again, and write a record of it."
-    )
-    p.add_argument("run", help="its id, or the path of its record")
-    p.add_argument("overrides", nargs="*", help="e.g. task.rate=2 (SC35 at 8 kHz), trainer.accelerator=cpu")
-    p.add_argument(
-        "--allow",
-        metavar="MODULE",
-        action="append",
-        default=[],
-        help="a package besides this one whose classes may be used",
-    )
-    options = p.parse_intermixed_args(arguments)
+    options = parser(
+        "lra evaluate",
+        "Test a finished run again, and write a record of it.",
+        "e.g. task.rate=2 (SC35 at 8 kHz), trainer.accelerator=cpu",
+    ).parse_intermixed_args(arguments)
     from lra.training.evaluate import evaluate
 
     evaluation, path = evaluate(options.run, options.overrides, options.allow)

@@ -41,7 +41,7 @@ _TITLES = {
 
 
 def document(name: str, content: dict[str, Any]) -> Document:
-    """`content` is what `lra benchmark` writes to `name`.json, such as `step-cpu`: `machine` and `rows`."""
+    """`content` is what `scripts/benchmark.py` writes to `name`.json, such as `step-cpu`: `machine` and `rows`."""
     what, rows = name.partition("-")[0], content["rows"]
     measured = {key: key for row in rows for key in row}
     columns = _COLUMNS.get(what) or measured

@@ -100,8 +100,8 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
 
     Raises UserError for a seed outside 0 … 2⁶³ - 1 and when no two targets fit.
     """
-    from lra.data.generators import pathfinder_kernel as kernel
-    from lra.data.generators.pathfinder_random import choose_margins
+    from lra.pathfinder import placement
+    from lra.pathfinder.random import choose_margins
 
     if not 0 <= seed < 2**63:
         raise UserError(f"The Pathfinder seed is {seed}; it must lie in 0 … 2⁶³ - 1.")
@@ -115,14 +115,14 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
     for index, margin in enumerate(p.paddle_margins):
         rows = np.flatnonzero(choice == index)
         tables = _paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
-        rules = kernel.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
+        rules = placement.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
         marker = _marker_stamps(p.marker_radius, p.antialias_scale)
-        failed = kernel.draw_images(
+        failed = placement.draw_images(
             key, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels
         )
         if failed >= 0:
             raise UserError(
-                f"No two target snakes of {p.contour_length} paddles were found in {kernel.GIVE_UP:,} "
+                f"No two target snakes of {p.contour_length} paddles were found in {placement.GIVE_UP:,} "
                 f"attempts at Pathfinder image {failed}. Take a larger image, shorter contours or smaller "
                 f"margins: {p}"
             )
@@ -162,14 +162,14 @@ def generate(
 
 @lru_cache(maxsize=8)
 def _paddle_tables(*arguments):
-    from lra.data.generators.pathfinder_stamps import paddle_tables
+    from lra.pathfinder.stamps import paddle_tables
 
     return paddle_tables(*arguments)
 
 
 @lru_cache(maxsize=8)
 def _marker_stamps(*arguments):
-    from lra.data.generators.pathfinder_stamps import marker_stamps
+    from lra.pathfinder.stamps import marker_stamps
 
     return marker_stamps(*arguments)
 

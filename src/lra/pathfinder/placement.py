@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from lra.data.generators.pathfinder_random import below, start, uniform
+from lra.pathfinder.random import below, start, uniform
 
 # numba's cache notices changes to this file alone: constants of the compiled code are defined here.
 DEGREES = 360  # the first 360 orientations are those of seeds, -180° to 179°; extensions follow

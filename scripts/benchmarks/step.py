@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.benchmarks.cost import Cost, Work, costs, gpu_activity, gpu_cost, seconds
-from lra.benchmarks.straightforward import straightforward
+from benchmarks.cost import Cost, Work, costs, gpu_activity, gpu_cost, seconds
+from benchmarks.straightforward import straightforward
 from lra.config import Config, compose
 from lra.data.spec import Batch, TaskSpec
 from lra.models.build import make_model

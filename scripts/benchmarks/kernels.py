@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lra.benchmarks import straightforward
-from lra.benchmarks.cost import Work, costs, gpu_cost
+from benchmarks import straightforward
+from benchmarks.cost import Work, costs, gpu_cost
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lra.benchmarks.step import Setting
+from benchmarks.step import Setting
 from lra.ops import channel_norm, mixing
 
 META = torch.device("meta")

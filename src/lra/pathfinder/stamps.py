@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lra.data.generators.pathfinder_kernel import COLLISION, DEGREES
+from lra.pathfinder.placement import COLLISION, DEGREES
 
 LANCZOS_SUPPORT = 3  # output pixels on each side of a resized pixel
 

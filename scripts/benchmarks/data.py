@@ -15,9 +15,9 @@ BATCH_SIZE = 64
 SECONDS = 3.0
 
 
-def run(data_dir: Path) -> list[dict[str, Any]]:
+def rows(data_dir: Path) -> list[dict[str, Any]]:
     """A row for every task of which something is prepared (its largest set): shuffled training batches."""
-    rows = []
+    made = []
     for name in task_names():
         task = make_task(name)
         sets = [one for one in ready(data_dir, task) if one.meta is not None]
@@ -27,7 +27,7 @@ def run(data_dir: Path) -> list[dict[str, Any]]:
         task, prepared = largest.open(name)
         data = task.dataset(prepared, "train")
         samples, positions, seconds = measure(data)
-        rows.append(
+        made.append(
             {
                 "task": name,
                 "variant": prepared.meta.variant,
@@ -37,7 +37,7 @@ def run(data_dir: Path) -> list[dict[str, Any]]:
                 "positions/s": round(positions / seconds),
             }
         )
-    return rows
+    return made
 
 
 def measure(data, seconds: float = SECONDS) -> tuple[int, int, float]:

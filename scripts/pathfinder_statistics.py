@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage, stats
 
-from lra.data.generators.pathfinder import PathfinderParameters
-from lra.data.generators.pathfinder_stamps import marker_stamps
+from lra.pathfinder.generator import PathfinderParameters
+from lra.pathfinder.stamps import marker_stamps
 
 GREY_BINS = np.array([0, 1, 16, 64, 112, 128, 160, 192, 224, 255, 256])
 DASH = 95  # brighter pixels belong to a dash, not to the ringing of the resize filter

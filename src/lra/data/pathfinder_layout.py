@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lra.data.generators.pathfinder import LEVELS, PathfinderBatch, PathfinderParameters, generate
 from lra.data.samples import picture
 from lra.errors import UserError
 from lra.files import listed, write_text
+from lra.pathfinder.generator import LEVELS, PathfinderBatch, PathfinderParameters, generate
 
 BATCH = 1000
 BLACKLIST = {("pathfinder32", "curv_baseline", "imgs", "0", "sample_172.png")}
