@@ -12,9 +12,10 @@ PACKAGE = Path(lra.__file__).parent
 # From the bottom up; parts on one line do not know each other.
 ORDER = [
     "vocabulary errors bounds cpu environment",
-    "files paths terminal nodes",
+    "files paths terminal options",
+    "nodes",
     "plausible history composition",
-    "ops",
+    "ops pathfinder",
     "kernels",
     "mixers",
     "records advice",
@@ -24,7 +25,6 @@ ORDER = [
     "studies figures",
     "tables",
     "training",
-    "benchmarks",
     "cli",
     "sweep",
     "commands",

@@ -21,6 +21,7 @@ from lra.bounds import Count, Duration, Seed, Steps
 from lra.composition import compose, flat
 from lra.errors import UserError
 from lra.nodes import check_nodes, not_valid
+from lra.options import sentence
 from lra.paths import workspace
 from lra.plausible import implausible, located
 from lra.records.schema import Source
@@ -93,7 +94,7 @@ class Plateau(Strict):
 
 
 class MultiStep(Strict):
-    """Constant rate, multiplied by `factor` at each milestone; milestones are epochs, in a plan steps."""
+    """Constant rate, multiplied by `factor` at each milestone; milestones are epochs, once scaled, steps."""
 
     name: Literal["multistep"]
     factor: float = Field(gt=0, lt=1)
@@ -112,7 +113,7 @@ class S5Cosine(Strict):
 
     Linear warm-up, then half a cosine to zero. The steps of the cosine are counted from the start of the warm-up, so
     that it is over `warmup` early and the rest trains at a rate of zero; and each rate comes a step late, the first
-    step having the whole rate. `warmup` and `cosine` are epochs, in a plan steps.
+    step having the whole rate. `warmup` and `cosine` are epochs, once scaled, steps.
     """
 
     name: Literal["s5"]
@@ -261,10 +262,8 @@ def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[s
     known = list(flat(composed))
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        value = problem["input"]
-        shown = f" (given: {value!r})" if not isinstance(value, Mapping) else ""
         if problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, [k for k in known if k != key], n=1)
             yield f"{key}: no such option." + (f" Did you mean {close[0]!r}?" if close else "")
         else:
-            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+            yield sentence(key, problem)

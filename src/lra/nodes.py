@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
-from typing import Any, get_type_hints
+from functools import partial
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from lra.errors import UserError, near
+from lra.options import option_types
+from lra.options import problems as option_problems
+from lra.vocabulary import Pooling
 
 # What a node of each name must be where it comes from a file that someone else may have written.
 PROTOCOLS = {
@@ -58,7 +61,7 @@ def kernel_factory(node: Mapping[str, Any], max_length: int) -> partial:
 
 def names_of(node: Mapping[str, Any]) -> list[str]:
     """The options that the class of a node takes."""
-    return list(_option_types(target(node))[0])
+    return list(option_types(target(node))[0])
 
 
 def check_nodes(nodes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -106,64 +109,26 @@ def _mappings(tree: Any) -> Iterator[Mapping[str, Any]]:
 def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
     from torch import nn
 
-    kind, base = target(node), target({"_target_": PROTOCOLS["task"]}) if name == "task" else nn.Module
+    kind = target(node)
+    base = target({"_target_": PROTOCOLS["task"]}) if name == "task" else nn.Module
     if not issubclass(kind, base):
         yield f"{name}._target_: {node['_target_']} is no {base.__name__}"
         return
-    types, required = _option_types(target(node))
+    types, required = option_types(target(node))
     if name == "model":  # pooling belongs to the head
-        types, required = types | {"pooling": TypeAdapter(str)}, [*required, "pooling"]
+        types, required = types | {"pooling": TypeAdapter(Pooling)}, [*required, "pooling"]
     allowed = list(types)
     yield from (f"{name}.{key}: is missing" for key in required if key not in node)
     for key, value in options(node).items():
-        if key not in allowed:
-            yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
+        if key in allowed:
+            yield from option_problems(types[key], f"{name}.{key}", value)
         else:
-            try:
-                types[key].validate_python(value, strict=True)
-            except ValidationError as error:
-                found = [(_inside(value, problem["loc"]), problem) for problem in error.errors()]
-                path, problem = max(found, key=lambda one: len(one[0]))  # of a union the deepest says most
-                yield f"{'.'.join([name, key, *path])}: {problem['msg']} (given: {problem['input']!r})"
-
-
-def _inside(value: Any, location: Iterable[int | str]) -> list[str]:
-    """The parts of pydantic's location that are keys and indices of `value`: a union adds names of types."""
-    path = []
-    for part in location:
-        items = dict(enumerate(value)) if isinstance(value, list) else value
-        if isinstance(items, dict) and part in items:
-            value = items[part]
-            path.append(str(part))
-    return path
+            yield f"{name}.{key}: no such option; {name} takes {', '.join(allowed)}.{near(key, allowed)}"
 
 
 def takes(node: Mapping[str, Any], name: str) -> bool:
     """Whether the class of a node wants `name` from the model, such as `kernel` or `mixer`."""
     return name in inspect.signature(target(node)).parameters
-
-
-@cache
-def _option_types(kind: type) -> tuple[dict[str, TypeAdapter], list[str]]:
-    """The keyword-only options of a class, `**options` passed on to its bases included, with what they may be.
-
-    And those without a default.
-    """
-    types: dict[str, TypeAdapter] = {}
-    required: list[str] = []
-    for base in kind.__mro__:
-        constructor = vars(base).get("__init__")
-        if constructor is None:
-            continue
-        hints = get_type_hints(constructor, include_extras=True)
-        parameters = inspect.signature(constructor).parameters.values()
-        for p in parameters:
-            if p.kind is p.KEYWORD_ONLY and p.name not in types:
-                types[p.name] = TypeAdapter(hints.get(p.name, Any))
-                required += [p.name] if p.default is p.empty else []
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return types, required
 
 
 def not_valid(problems: Iterable[str]) -> str:

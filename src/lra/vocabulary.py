@@ -1,4 +1,4 @@
-"""The words that data, records, studies and tables share. Imports nothing of ours."""
+"""The words that data, models, records, studies and tables share. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -9,4 +9,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Metric = Literal["accuracy", "rmse"]
 Protocol = Literal["held_out", "test_as_validation"]  # how validation was chosen
 Variant = Literal["official", "regenerated", "modified", "subset", "standin"]  # of data
+RawSource = Literal["download", "files", "standin"]  # of tasks with published files
+GeneratedSource = Literal["generate", "download", "files", "standin"]
 BudgetKind = Literal["paper", "reduced", "demo", "smoke"]
+Pooling = Literal["mean", "last"]  # over the valid positions

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from lra.data import storage
-from lra.data.storage import META, Meta, Store, Writer, file_sha256, files_sha256
+from lra.data.hashes import file_sha256, files_sha256
+from lra.data.storage import META, Meta, Store, Writer
 from lra.errors import UserError
 
 PREAMBLE = """

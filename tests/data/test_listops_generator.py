@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lra.data.generators.listops import SYMBOLS, ListOpsParameters, collect, generate, to_official
+from lra.data.listops_generator import SYMBOLS, ListOpsParameters, collect, generate, to_official
 
 SMALL = ListOpsParameters(max_depth=6, max_args=5, min_length=20, max_length=120)
 INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}

@@ -7,8 +7,8 @@ import pytest
 from data.reference_listops import parse, symbols, value
 
 from lra.data import listops
-from lra.data.generators.listops import generate
 from lra.data.listops import OFFICIAL_NAMES, VOCABULARY, ListOps, read_tsv
+from lra.data.listops_generator import generate
 from lra.errors import UserError
 
 SIZES = {"train": 30, "val": 10, "test": 10}

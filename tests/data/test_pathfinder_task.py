@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from lra.data import pathfinder
-from lra.data.generators.pathfinder import generate, generate_batch, preset
-from lra.data.generators.pathfinder_layout import level_folder, write_official_layout
 from lra.data.pathfinder import Pathfinder, split_sizes
+from lra.data.pathfinder_layout import level_folder, write_official_layout
 from lra.data.splits import random_split
 from lra.errors import UserError
+from lra.pathfinder.generator import generate, generate_batch, preset
 
 COUNT = 60
 SLOW = """
@@ -61,7 +61,7 @@ def test_published_sizes() -> None:
     ):
         spec = Pathfinder(resolution=resolution).spec
         assert (spec.name, spec.max_length, spec.inputs, spec.outputs) == (name, resolution**2, 1, 2)
-    with pytest.raises(UserError, match=r"task\.resolution is 100; allowed: 32, 64, 128, 256"):
+    with pytest.raises(UserError, match=r"Pathfinder\.resolution is 100; allowed: 32, 64, 128, 256"):
         Pathfinder(resolution=100)
 
 

@@ -161,8 +161,11 @@ def test_optimizer_rules_and_freezing():
         (lambda: DSS(2, version="softmx"), "Did you mean 'softmax'"),
         (lambda: DSS(2, init="legs"), "allowed: skew-hippo, random"),
         (lambda: DSS(2, init="random", version="exp-re-im"), "Re Λ > 0"),
-        (lambda: DSS(2, max_kernel_length=0), "positive length"),
-        (lambda: DSS(2, lr={"A": 0.1}), "A name in lr is 'A'"),
+        (
+            lambda: DSS(2, max_kernel_length=0),
+            "max_kernel_length: Input should be greater than or equal to 1",
+        ),
+        (lambda: DSS(2, lr={"A": 0.1}), "lr.A is 'A'; allowed: Lambda, W, dt"),
         (lambda: DSS(2).discretize(), "needs the length"),
         (lambda: DSS(2, version="exp", max_kernel_length=9).discretize(), "cannot forget"),
     ],

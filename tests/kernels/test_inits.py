@@ -1,6 +1,7 @@
 """Initial values of the diagonal kernels."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -108,3 +109,7 @@ def test_output_variance(choice, variance):
 def test_refuses(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_every_name_has_its_law():
+    assert get_args(inits.Init) == (*inits.HIPPO, *inits.LAWS, *inits.ANGLES)

@@ -156,7 +156,7 @@ def test_optimizer_rules():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"init": "lin"}, "init of S4 is 'lin'; allowed: legs, legt, fout"),
+        ({"init": "lin"}, "S4.init is 'lin'; allowed: legs, legt, fout"),
         ({"state_size": 9}, "even"),
         ({"init": "legt", "rank": 1}, "low-rank part of rank 2"),
         ({"c_parameter": "truncated"}, "needs a T"),

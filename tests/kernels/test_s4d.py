@@ -150,14 +150,14 @@ def test_bfloat16_parameters_give_a_float32_kernel():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"init": "legt"}, "init of a diagonal kernel is 'legt'"),
+        ({"init": "legt"}, "S4D.init is 'legt'; allowed: legs, fout, lin"),
         ({"discretization": "zoo"}, "Did you mean 'zoh'"),
         ({"real_part": "softplus"}, "allowed: exp, relu, none"),
         ({"state_size": 5}, "even"),
         ({"n_ssm": 3}, "does not divide the 4 features"),
         ({"B_init": "hippo", "init": "lin"}, "no HiPPO system"),
         ({"dt_min": 0.2}, "dt_min <= dt_max"),
-        ({"lr": {"a": 0.1}}, "A name in lr is 'a'"),
+        ({"lr": {"a": 0.1}}, "lr.a is 'a'; allowed: A, B, dt"),
     ],
 )
 def test_refuses(options, message):

@@ -38,7 +38,7 @@ def make(pooling: str = "mean", *, kind: str = "tokens", paired: bool = False, *
     torch.manual_seed(0)
     spec = TaskSpec("toy", kind, 7, 64, 3, SPLITS, paired=paired)
     model = Classifier(
-        spec, Backbone(convolution(partial(S4D, state_size=8)), **(OPTIONS | changes)), pooling
+        spec, Backbone(convolution(partial(S4D, state_size=8)), **(OPTIONS | changes)), pooling=pooling
     ).double()
     for module in model.modules():  # batch norms that are not the identity
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -149,7 +149,7 @@ def test_every_family_streams(kernel, length, dtype, tolerance):
     torch.manual_seed(0)
     spec = TaskSpec("toy", "tokens", 7, 64, 3, SPLITS)
     options = OPTIONS | {"bidirectional": False, "mask_padding": False, "mixing": "linear"}
-    model = Classifier(spec, Backbone(convolution(kernel), **options), "mean").to(dtype).eval()
+    model = Classifier(spec, Backbone(convolution(kernel), **options), pooling="mean").to(dtype).eval()
     x = torch.randint(0, 7, (2, 17))
     with torch.no_grad():
         carried = model.start(2, length=length)

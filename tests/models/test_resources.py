@@ -5,8 +5,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmarks.step import Setting, recipe_setting
 
-from lra.benchmarks.step import Setting, recipe_setting
 from lra.config import Config, compose
 from lra.data.spec import TaskSpec
 

@@ -107,7 +107,7 @@ def classifier_of(case: vectors.Golden) -> tuple[Classifier, torch.Tensor]:
     for block in backbone.blocks:
         if not case["cfg.batchnorm"]:
             block.norm.eps = 1e-6  # flax's
-    model = Classifier(spec, backbone, "mean" if case["cfg.mode"] == "pool" else "last").double()
+    model = Classifier(spec, backbone, pooling="mean" if case["cfg.mode"] == "pool" else "last").double()
     fill(model, case)
     return model.train(bool(case["cfg.training"])), inputs
 

@@ -14,7 +14,7 @@ SPEC = TaskSpec("toy", "tokens", 7, 64, 3, {"train": 1, "val": 1, "test": 1})
 
 def make() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(SPEC, Transformer(**OPTIONS), "mean").double().eval()
+    return Classifier(SPEC, Transformer(**OPTIONS), pooling="mean").double().eval()
 
 
 def test_padding_does_not_change_the_logits():

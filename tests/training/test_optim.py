@@ -41,7 +41,7 @@ def make(kernel=S4D, lr=None, **model) -> Classifier:
     }
     options |= {"mixing": "glu", "bidirectional": True, "mask_padding": True} | model
     kernel = partial(kernel, state_size=4, lr=lr or {})
-    return Classifier(spec, Backbone(partial(Convolution, kernel=kernel), **options), "mean")
+    return Classifier(spec, Backbone(partial(Convolution, kernel=kernel), **options), pooling="mean")
 
 
 def group_of(model: Classifier) -> dict[str, tuple[float, float]]:

@@ -55,7 +55,7 @@ def follow(case: vectors.Golden, mixer, mixing: str, bidirectional: bool) -> Non
         norm_momentum=1 - float(case["cfg.bn_momentum_flax"]),
         conventions="s5",
     )
-    model = Classifier(spec, backbone, "mean").double()
+    model = Classifier(spec, backbone, pooling="mean").double()
     fill(model, case, "param_before.")
     lr, weight_decay = float(case["cfg.lr"]), float(case["cfg.weight_decay"])
     optimizer = make_optimizer(

@@ -7,6 +7,7 @@ normalized.
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +15,16 @@ import numpy as np
 
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
+from lra.data.hashes import file_counts, file_sha256, files_sha256
 from lra.data.samples import numbers
-from lra.data.sources import Remote, first_folder, not_found, npz_arrays
+from lra.data.sources import Remote, npz_arrays, raw_folder
 from lra.data.spec import TaskSpec
 from lra.data.splits import split_70_15_15
-from lra.data.storage import Prepared, Writer, file_counts, file_sha256, files_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask
-from lra.errors import UserError, choose
-from lra.vocabulary import Variant
+from lra.errors import UserError
+from lra.options import checked
+from lra.vocabulary import RawSource, Variant
 
 LENGTH, CHANNELS = 4000, 2
 ZENODO = {"RR": 4001463, "HR": 4001456, "SpO2": 4001464}  # record numbers
@@ -37,18 +40,18 @@ class BIDMC(PublishedTask):
     """
 
     version = 1
-    sources = ("download", "files", "standin")
     needs = "a download of some hundred MB"
 
+    @checked
     def __init__(
         self,
         *,
         target: Literal["HR", "RR", "SpO2"] = "HR",
-        source: str | None = None,
+        source: RawSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
-        self.target = choose("task.target", target, ("HR", "RR", "SpO2"))
+        self.target = target
         self.names = [f"BIDMC32{target}_{part}.ts" for part in ("TRAIN", "TEST")]
 
     @property
@@ -111,21 +114,18 @@ class BIDMC(PublishedTask):
 
     def _folder(self, data_dir: Path) -> Path:
         """The folder with the .ts files; downloaded if that is the source and they are not there."""
-        raw, cache = self.raw(data_dir), self.hashes(data_dir)
+        raw = self.raw(data_dir)
         candidates = [raw, raw / "bidmc", raw / self.target, raw / "bidmc" / self.target]
         candidates += [raw / f"BIDMC32{self.target}"]
-        folder = first_folder(candidates, self.names, cache)
-        if folder is None and self.source == "download":
-            self._download(raw / "bidmc")
-            folder = first_folder(candidates, self.names, cache)
-        if folder is None:
-            raise not_found(
-                " and ".join(self.names),
-                candidates,
-                f"They are at https://zenodo.org/record/{ZENODO[self.target]}; or give an npz file with x and y as "
-                "task.path, or let them be downloaded with task.source=download.",
-            )
-        return folder
+        return raw_folder(
+            " and ".join(self.names),
+            candidates,
+            self.names,
+            self.hashes(data_dir),
+            partial(self._download, raw / "bidmc") if self.source == "download" else None,
+            f"They are at https://zenodo.org/record/{ZENODO[self.target]}; or give an npz file with x and y as "
+            "task.path, or let them be downloaded with task.source=download.",
+        )
 
     def _download(self, folder: Path) -> None:
         base = f"https://zenodo.org/record/{ZENODO[self.target]}/files"

@@ -16,14 +16,16 @@ import numpy as np
 from lra.bounds import Seed
 from lra.data import standin
 from lra.data.datasets import FeatureSequences
+from lra.data.hashes import file_sha256, files_sha256
 from lra.data.samples import labels, picture
 from lra.data.sources import Remote, hub_files, not_found, npz_arrays, parquet_columns, parquet_names
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
-from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import RawSource, Variant
 
 SPLITS = {"train": 45_000, "val": 5_000, "test": 10_000}
 GREY = (122.6, 61.0)
@@ -46,19 +48,19 @@ class CIFAR10(PublishedTask):
     """
 
     version = 1
-    sources = ("download", "files", "standin")
     needs = "a download of 170 MB"
 
+    @checked
     def __init__(
         self,
         *,
         color: Literal["grey", "rgb"] = "grey",
         permutation: Seed | None = None,
-        source: str | None = None,
+        source: RawSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
-        self.color, self.permutation = choose("task.color", color, ("grey", "rgb")), permutation
+        self.color, self.permutation = color, permutation
 
     @property
     def spec(self) -> TaskSpec:
@@ -96,9 +98,7 @@ class CIFAR10(PublishedTask):
             x, y = images["test" if split == "test" else "train"]
             x = x[index].reshape(len(index), 1024, 3)
             writer.save(f"{split}_x", to_grey(x) if self.color == "grey" else x)
-            writer.save(f"{split}_y", y[index].astype(np.uint8))
-            writer.counts[split] = len(index)
-            writer.facts[f"{split}_classes"] = np.bincount(y[index], minlength=10).tolist()
+            writer.save_classes(split, y[index], 10)
 
     def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
         if self.color == "grey":

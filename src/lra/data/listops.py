@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import numpy as np
 
 from lra.bounds import Count, Seed
 from lra.data.datasets import TokenSequences
-from lra.data.sources import first_folder, lra_folders, lra_release, not_found
+from lra.data.hashes import file_sha256
+from lra.data.sources import lra_folders, lra_release, raw_folder
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared, Writer, file_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask, silent
 from lra.errors import UserError
 from lra.files import replacing
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import GeneratedSource, Variant
 
 SPECIALS = ("<pad>", "<unk>", "<eos>")
 PAD, EOS = 0, 2
@@ -39,15 +42,16 @@ class ListOps(PublishedTask):
     """
 
     version = 1
-    sources = ("generate", "download", "files", "standin")
+    default_source = "generate"
     needs = "nothing: generated in half a minute"
 
+    @checked
     def __init__(
         self,
         *,
         generator_seed: Seed = 0,
         max_length: Count = 2048,
-        source: str | None = None,
+        source: GeneratedSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
@@ -62,14 +66,14 @@ class ListOps(PublishedTask):
             folder = self._folder(data_dir)
             hashes = {name: file_sha256(folder / name) for name in OFFICIAL_NAMES.values()}
             return "official", {"max_length": self.max_length, "raw_sha256": hashes}
-        from lra.data.generators import listops
+        from lra.data import listops_generator as generator
 
         parameters = {
             "max_length": self.max_length,
-            "generator_version": listops.VERSION,
+            "generator_version": generator.VERSION,
             "generator_seed": self.generator_seed,
             "splits": self._sizes,
-            **asdict(listops.ListOpsParameters()),
+            **asdict(generator.ListOpsParameters()),
         }
         return ("standin" if self.source == "standin" else "regenerated"), parameters
 
@@ -85,9 +89,7 @@ class ListOps(PublishedTask):
             np.cumsum([len(e) for e in ended], out=offsets[1:])
             writer.save(f"{split}_tokens", np.concatenate(ended))
             writer.save(f"{split}_offsets", offsets)
-            writer.save(f"{split}_y", values)
-            writer.counts[split] = len(ended)
-            writer.facts[f"{split}_classes"] = np.bincount(values, minlength=10).tolist()
+            writer.save_classes(split, values, 10)
 
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
         tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
@@ -95,7 +97,7 @@ class ListOps(PublishedTask):
 
     def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
         """Write `folder`/basic_{train,val,test}.tsv."""
-        from lra.data.generators.listops import to_official
+        from lra.data.listops_generator import to_official
 
         for split, name in OFFICIAL_NAMES.items():
             tokens, offsets, y = (prepared.array(f"{split}_{part}") for part in ("tokens", "offsets", "y"))
@@ -116,10 +118,10 @@ class ListOps(PublishedTask):
         return STANDIN if self.source == "standin" else SPLITS
 
     def _generated(self, progress: Progress) -> Splits:
-        from lra.data.generators import listops
+        from lra.data import listops_generator as generator
 
         total = sum(self._sizes.values())
-        made = listops.generate(
+        made = generator.generate(
             total,
             self.generator_seed,
             threads=self.workers,
@@ -149,18 +151,16 @@ class ListOps(PublishedTask):
     def _folder(self, data_dir: Path) -> Path:
         """The folder with the official files; downloaded if that is the source and it is not there."""
         raw, names = self.raw(data_dir), list(OFFICIAL_NAMES.values())
-        folders = lra_folders(raw, "listops-1000")
-        cache = self.hashes(data_dir)
-        if self.source == "download" and first_folder(folders, names, cache) is None:
-            lra_release(raw, "listops-1000", "listops")
-        if (folder := first_folder(folders, names, cache)) is None:
-            raise not_found(
-                f"The ListOps files {', '.join(names)}",
-                folders,
-                "They are in listops-1000/ of lra_release.gz (8.23 GB). Unpack it there, or generate ListOps: "
-                "leave task.source and task.path out.",
-            )
-        return folder
+        fetch = partial(lra_release, raw, "listops-1000", "listops")
+        return raw_folder(
+            f"The ListOps files {', '.join(names)}",
+            lra_folders(raw, "listops-1000"),
+            names,
+            self.hashes(data_dir),
+            fetch if self.source == "download" else None,
+            "They are in listops-1000/ of lra_release.gz (8.23 GB). Unpack it there, or generate ListOps: leave "
+            "task.source and task.path out.",
+        )
 
 
 def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray], np.ndarray]:

@@ -10,20 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from lra.bounds import Seed
 from lra.data.datasets import FeatureSequences
-from lra.data.sources import first_folder, lra_folders, lra_release, not_found
+from lra.data.hashes import files_sha256
+from lra.data.sources import lra_folders, lra_release, raw_folder
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
-from lra.data.storage import Prepared, Writer, files_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask, silent
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.files import listed, write_text
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import GeneratedSource, Variant
 
 NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
 IMAGES = 200_000
@@ -42,21 +44,22 @@ class Pathfinder(PublishedTask):
     """
 
     version = 1
-    sources = ("generate", "download", "files", "standin")
+    default_source = "generate"
     needs = "nothing: generated in minutes"
     resumable = True
 
+    @checked
     def __init__(
         self,
         *,
-        resolution: int = 32,
+        resolution: Literal[32, 64, 128, 256] = 32,
         centered: bool = True,
         generator_seed: Seed = 0,
-        source: str | None = None,
+        source: GeneratedSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
-        self.resolution = choose("task.resolution", resolution, NAMES)
+        self.resolution = resolution
         self.centered, self.generator_seed = centered, generator_seed
 
     @property
@@ -65,12 +68,12 @@ class Pathfinder(PublishedTask):
 
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         if self.source in ("generate", "standin"):
-            from lra.data.generators import pathfinder
+            from lra.pathfinder import generator
 
             parameters = {
                 "generator_seed": self.generator_seed,
                 "images": self._count,
-                **asdict(pathfinder.preset(self.resolution)),
+                **asdict(generator.preset(self.resolution)),
             }
             return ("standin" if self.source == "standin" else "regenerated"), parameters
         folder = self._folder(data_dir)
@@ -95,8 +98,8 @@ class Pathfinder(PublishedTask):
         """Generate the same images as PNG files with metadata, in `folder`/pathfinder<side>/<level>/."""
         if self.source not in ("generate", "standin"):
             raise UserError(f"task.source={self.source}: these images are in the official layout already.")
-        from lra.data.generators.pathfinder import preset
-        from lra.data.generators.pathfinder_layout import level_folder, write_official_layout
+        from lra.data.pathfinder_layout import level_folder, write_official_layout
+        from lra.pathfinder.generator import preset
 
         parameters = preset(self.resolution)
         place = folder / level_folder(parameters)
@@ -146,15 +149,15 @@ class Pathfinder(PublishedTask):
             writer.facts[f"{name}_classes"] = np.bincount(arrays[f"{name}_y"], minlength=2).tolist()
 
     def _generated(self, first: int) -> Chunks:
-        from lra.data.generators import pathfinder
+        from lra.pathfinder import generator
 
-        parameters = pathfinder.preset(self.resolution)
-        made = pathfinder.generate(parameters, self.generator_seed, self._count, self.workers, CHUNK, first)
+        parameters = generator.preset(self.resolution)
+        made = generator.generate(parameters, self.generator_seed, self._count, self.workers, CHUNK, first)
         for _, batch in made:
             yield batch.images, batch.labels
 
     def _official(self, paths: list[Path], labels: np.ndarray, first: int) -> Chunks:
-        from lra.data.generators.pathfinder_layout import read_images
+        from lra.data.pathfinder_layout import read_images
 
         for start in range(first, len(paths), CHUNK):
             pieces = np.array_split(np.array(paths[start : start + CHUNK], object), self.workers)
@@ -165,15 +168,13 @@ class Pathfinder(PublishedTask):
     def _folder(self, data_dir: Path) -> Path:
         """The folder of the hard level; downloaded if that is the source and it is not there."""
         raw = self.raw(data_dir)
-        looked = [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))]
-        for attempt in range(2):
-            if folder := first_folder(looked, ["metadata"], self.hashes(data_dir)):
-                return folder
-            if self.source == "download" and attempt == 0:
-                lra_release(raw, f"pathfinder{self.resolution}/{LEVEL}", self.spec.name)
-        raise not_found(
-            f"The official Pathfinder images of {self.resolution} pixels",
-            [folder / "metadata" for folder in looked],
+        fetch = partial(lra_release, raw, f"pathfinder{self.resolution}/{LEVEL}", self.spec.name)
+        return raw_folder(
+            f"The official Pathfinder images of {self.resolution} pixels, with metadata/,",
+            [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))],
+            ["metadata"],
+            self.hashes(data_dir),
+            fetch if self.source == "download" else None,
             "Unpack lra_release.gz (8.23 GB) there, or generate them: leave task.source and task.path out.",
         )
 
@@ -200,7 +201,7 @@ def split_sizes(count: int) -> dict[str, int]:
 
 
 def _official_index(folder: Path):
-    from lra.data.generators.pathfinder_layout import read_official_layout
+    from lra.data.pathfinder_layout import read_official_layout
 
     index = read_official_layout(folder)
     if len(index.paths) < 10:

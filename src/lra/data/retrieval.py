@@ -10,6 +10,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from lra.bounds import Count
 from lra.data import standin
 from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary, write_tokens
 from lra.data.datasets import TokenPairs, TokenSequences
+from lra.data.hashes import file_counts, files_sha256
 from lra.data.samples import text
-from lra.data.sources import first_folder, lra_folders, lra_release, not_found, parquet_columns
+from lra.data.sources import lra_folders, lra_release, parquet_columns, raw_folder
 from lra.data.spec import TaskSpec
-from lra.data.storage import Prepared, Writer, file_counts, files_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress
 from lra.errors import UserError
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import RawSource, Variant
 
 SPLITS = {"train": 147_086, "val": 18_090, "test": 17_437}
 NAMES = {
@@ -46,11 +49,11 @@ class Retrieval(CharacterTask):
     """
 
     version = 1
-    sources = ("download", "files", "standin")
     needs = "a download of 8.2 GB"
 
+    @checked
     def __init__(
-        self, *, max_length: Count = 4000, source: str | None = None, path: str | None = None
+        self, *, max_length: Count = 4000, source: RawSource | None = None, path: str | None = None
     ) -> None:
         super().__init__(source, path)
         self.max_length = max_length
@@ -91,9 +94,7 @@ class Retrieval(CharacterTask):
         write_tokens(writer, "documents", documents, symbols, self.max_length, progress)
         for split in SPLITS:
             writer.save(f"{split}_pairs", np.array(numbers[split], np.int32))
-            writer.save(f"{split}_y", np.array(labels[split], np.uint8))
-            writer.counts[split] = len(labels[split])
-            writer.facts[f"{split}_classes"] = np.bincount(labels[split], minlength=2).tolist()
+            writer.save_classes(split, np.array(labels[split]), 2)
 
     def dataset(self, prepared: Prepared, split: str) -> TokenPairs:
         tokens, offsets = prepared.array("documents_tokens"), prepared.array("documents_offsets")
@@ -124,18 +125,18 @@ class Retrieval(CharacterTask):
                     f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it."
                 )
             return [raw, pairs]
-        folders = lra_folders(raw, "tsv_data")
-        names, cache = list(NAMES.values()), self.hashes(data_dir)
-        if self.source == "download" and first_folder(folders, names, cache) is None:
-            lra_release(raw, "tsv_data", "retrieval")
-        if (folder := first_folder(folders, names, cache)) is None:
-            raise not_found(
-                f"The Retrieval files {', '.join(NAMES.values())}",
-                folders,
-                "They are in tsv_data/ of lra_release.gz (8.23 GB; its link has failed for many). Unpack it there, "
-                f"or give other documents as task.path=<name>{DOCUMENTS}.",
-            )
-        return [folder / name for name in NAMES.values()]
+        names = list(NAMES.values())
+        fetch = partial(lra_release, raw, "tsv_data", "retrieval")
+        folder = raw_folder(
+            f"The Retrieval files {', '.join(names)}",
+            lra_folders(raw, "tsv_data"),
+            names,
+            self.hashes(data_dir),
+            fetch if self.source == "download" else None,
+            "They are in tsv_data/ of lra_release.gz (8.23 GB; its link has failed for many). Unpack it there, or "
+            f"give other documents as task.path=<name>{DOCUMENTS}.",
+        )
+        return [folder / name for name in names]
 
 
 def _lines(path: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lra.data.storage import files_sha256
+from lra.data.hashes import files_sha256
 from lra.errors import UserError
 from lra.files import listed
 
@@ -115,6 +115,27 @@ def first_folder(candidates: Iterable[Path], names: Sequence[str], cache: Path) 
         content = "the same content" if len(hashes) == 1 else "DIFFERENT content"
         _say_once(f"Reading {folders[0]}; with {content} there is {', '.join(map(str, folders[1:]))}.")
     return folders[0] if folders else None
+
+
+def raw_folder(
+    what: str,
+    candidates: Sequence[Path],
+    names: Sequence[str],
+    cache: Path,
+    fetch: Callable[[], None] | None,
+    advice: str,
+) -> Path:
+    """The first folder that has all `names`; if there is none, after `fetch`, if that is given.
+
+    Raises UserError, with `advice`, if there is none then either.
+    """
+    folder = first_folder(candidates, names, cache)
+    if folder is None and fetch is not None:
+        fetch()
+        folder = first_folder(candidates, names, cache)
+    if folder is None:
+        raise not_found(what, candidates, advice)
+    return folder
 
 
 def _files(folder: Path, names: Sequence[str]) -> list[Path]:

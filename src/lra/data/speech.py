@@ -19,15 +19,17 @@ import numpy as np
 from lra.data import standin
 from lra.data.audio import torchaudio
 from lra.data.datasets import FeatureSequences
+from lra.data.hashes import file_sha256, files_sha256
 from lra.data.samples import sound, sound_length
 from lra.data.sources import Remote, not_found, parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.splits import stratified_70_15_15
-from lra.data.storage import Prepared, Writer, file_sha256, files_sha256
+from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask
 from lra.errors import UserError, choose
 from lra.files import is_litter
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import RawSource, Variant
 
 RATE, LENGTH, FULL_SCALE, EPSILON = 16_000, 16_000, 2**15, 1e-5
 WORDS10 = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -59,22 +61,21 @@ class SpeechCommands(PublishedTask):
     """
 
     version = 1
-    sources = ("download", "files", "standin")
     needs = "a download of 2.4 GB"
 
+    @checked
     def __init__(
         self,
         *,
         words: Literal[35, 10] = 35,
         features: Literal["raw", "mfcc"] = "raw",
         scaling: Literal["papers", "unit"] = "papers",
-        source: str | None = None,
+        source: RawSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
-        self.words = WORDS35 if choose("task.words", words, (35, 10)) == 35 else WORDS10
-        self.features = choose("task.features", features, ("raw", "mfcc"))
-        self.scaling = choose("task.scaling", scaling, ("papers", "unit"))
+        self.words = WORDS35 if words == 35 else WORDS10
+        self.features, self.scaling = features, scaling
 
     @property
     def spec(self) -> TaskSpec:
@@ -150,9 +151,7 @@ class SpeechCommands(PublishedTask):
             done += len(chunk)
         array.flush()
         writer.adopt(f"{split}_x")
-        writer.save(f"{split}_y", y.astype(np.uint8))
-        writer.counts[split] = len(y)
-        writer.facts[f"{split}_classes"] = np.bincount(y, minlength=len(self.words)).tolist()
+        writer.save_classes(split, y, len(self.words))
 
     def _waves(self, clips: Sequence[Clip], split: str, progress: Progress) -> Iterator[np.ndarray]:
         with ThreadPoolExecutor(self.workers) as pool:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lra.data.hashes import file_sha256, read_json
 from lra.errors import Interrupted, UserError
 from lra.files import locked, sync, sync_folder, write_text
 from lra.vocabulary import Variant
@@ -108,7 +108,7 @@ class Prepared:
         """`verify`, unless the files are those verified before, by size, times and inode."""
         stamps = self._stamps()
         note = self.folder / VERIFIED
-        if _verified.get(self.folder) == stamps or _read_json(note) == stamps:
+        if _verified.get(self.folder) == stamps or read_json(note) == stamps:
             return
         self.verify()
         self.note(stamps)
@@ -147,6 +147,12 @@ class Writer:
         """Write one array and remember its hash."""
         np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
         self.adopt(name)
+
+    def save_classes(self, split: str, y: np.ndarray, classes: int) -> None:
+        """Write the class of each sample as `<split>_y`, and note how many samples there are of each."""
+        self.save(f"{split}_y", y.astype(np.uint8))
+        self.counts[split] = len(y)
+        self.facts[f"{split}_classes"] = np.bincount(y, minlength=classes).tolist()
 
     def create(self, name: str, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.memmap:
         """An array on disk to be filled piece by piece; flush it and call `adopt` when it is complete.
@@ -265,66 +271,3 @@ def fingerprint(task: str, version: int, variant: Variant, parameters: dict[str,
     """16 hex digits that stand for everything the arrays depend on."""
     key = json.dumps([task, version, variant, parameters], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes. Raises UserError if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def files_sha256(files: Iterable[Path], root: Path, cache: Path) -> str:
-    """Hex sha256 of many files: of the sorted lines `<name relative to root> <sha256>`. See `_remembered`."""
-
-    def digest(entries: list[tuple[str, Path]]) -> str:
-        lines = (f"{name} {file_sha256(path)}\n" for name, path in entries)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    return _remembered(files, root, cache, "", digest, lambda known: re.fullmatch("[0-9a-f]{64}", str(known)))
-
-
-def file_counts(
-    files: Iterable[Path], root: Path, cache: Path, count: Callable[[Path], int]
-) -> dict[str, int]:
-    """What `count` says of each file, by its name relative to root. See `_remembered`."""
-
-    def count_all(entries: list[tuple[str, Path]]) -> dict[str, int]:
-        return {name: count(path) for name, path in entries}
-
-    what = f"{count.__module__}.{count.__name__} "
-    return _remembered(files, root, cache, what, count_all, lambda known: isinstance(known, dict))
-
-
-def _remembered(
-    files: Iterable[Path],
-    root: Path,
-    cache: Path,
-    what: str,
-    compute: Callable[[list[tuple[str, Path]]], Any],
-    plausible: Callable[[Any], Any],
-) -> Any:
-    """What `compute` makes of the files, or `cache` (JSON) says of them if no name, size or time has changed."""
-    entries = sorted((str(path.relative_to(root)), path) for path in files)
-    stamps = hashlib.sha256()
-    for name, path in entries:
-        stat = path.stat()
-        stamps.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    key = f"{what}{root.resolve()} {stamps.hexdigest()}"
-    known = _read_json(cache)
-    if not plausible(known.get(key)):
-        known[key] = compute(entries)
-        with suppress(UserError):
-            write_text(cache, json.dumps(known, indent=1))
-    return known[key]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds; an empty one if it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

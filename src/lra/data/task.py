@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from lra.data.datasets import BatchDataset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
-from lra.errors import UserError, choose
-from lra.vocabulary import Variant
+from lra.errors import UserError
+from lra.vocabulary import GeneratedSource, Variant
 
 Progress = Callable[[str, int, int], None]  # what is being done, done, total
 
@@ -61,17 +61,16 @@ class PublishedTask(Task):
     `source` is `generate` (our generator), `download` (what lies in the raw folder, else the library or
     archive that publishes it), `files` (what lies there, nothing else) or `standin` (tiny synthetic data for
     tests and demonstrations). `path` is the raw folder or file; without it the raw folder is
-    `<data_dir>/raw`. The default source is `files` if a path is given, otherwise the task's first.
-    Raises UserError for a source that the task does not have.
+    `<data_dir>/raw`. The default source is `files` if a path is given, otherwise `default_source`.
     """
 
     version: ClassVar[int]  # of the code that makes the arrays
-    sources: ClassVar[tuple[str, ...]]
-    needs: ClassVar[str]  # what the first source costs, for people
+    default_source: ClassVar[GeneratedSource] = "download"
+    needs: ClassVar[str]  # what the default source costs, for people
 
-    def __init__(self, source: str | None, path: str | None) -> None:
-        default = "files" if path is not None else self.sources[0]
-        self.source = choose("task.source", default if source is None else source, self.sources)
+    def __init__(self, source: GeneratedSource | None, path: str | None) -> None:
+        default = "files" if path is not None else self.default_source
+        self.source: GeneratedSource = default if source is None else source
         self.path = None if path is None else Path(path).expanduser()
         if self.path is not None and self.source in NEED_NO_FILES:
             raise UserError(

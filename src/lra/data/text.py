@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, silent
 from lra.errors import UserError, choose
 from lra.files import listed
-from lra.vocabulary import Variant
+from lra.options import checked
+from lra.vocabulary import Protocol, RawSource, Variant
 
 REPOSITORY, REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
 SIZES = {"train": 25_000, "test": 25_000}
@@ -48,21 +49,21 @@ class Text(CharacterTask):
     """
 
     version = 1
-    sources = ("download", "files", "standin")
     needs = "a download of 84 MB"
 
+    @checked
     def __init__(
         self,
         *,
         max_length: Count = 4096,
         min_freq: Count = 15,
-        protocol: Literal["test_as_validation", "held_out"] = "test_as_validation",
-        source: str | None = None,
+        protocol: Protocol = "test_as_validation",
+        source: RawSource | None = None,
         path: str | None = None,
     ) -> None:
         super().__init__(source, path)
         self.max_length, self.min_freq = max_length, min_freq
-        self.protocol = choose("task.protocol", protocol, ("test_as_validation", "held_out"))
+        self.protocol = protocol
         splits = {name: len(rows) for name, rows in self._rows(SIZES).items()}
         inputs = 129 if max_length == 2048 else 134  # measured on the official reviews
         self.published = TaskSpec("text", "tokens", inputs, max_length, 2, splits, protocol=self.protocol)
@@ -98,9 +99,7 @@ class Text(CharacterTask):
                 continue
             texts, y = reviews["test" if split == "test" else "train"]
             write_tokens(writer, split, [texts[row] for row in rows], symbols, self.max_length, progress)
-            writer.save(f"{split}_y", y[rows].astype(np.uint8))
-            writer.counts[split] = len(rows)
-            writer.facts[f"{split}_classes"] = np.bincount(y[rows], minlength=2).tolist()
+            writer.save_classes(split, y[rows], 2)
 
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
         if split == "val" and self.protocol == "test_as_validation":

@@ -15,9 +15,15 @@ from torch import Tensor
 from lra.figures.style import grid, shade, styled
 from lra.kernels import inits
 from lra.kernels.base import Kernel
-from lra.kernels.hippo import hippo, normal_plus_low_rank
+from lra.kernels.hippo import Measure, hippo, normal_plus_low_rank
 
-LABELS = {"legs": "S4D-LegS", "inv": "S4D-Inv", "lin": "S4D-Lin", "inv2": "S4D-Inv2", "quad": "S4D-Quad"}
+LABELS: dict[inits.Init, str] = {
+    "legs": "S4D-LegS",
+    "inv": "S4D-Inv",
+    "lin": "S4D-Lin",
+    "inv2": "S4D-Inv2",
+    "quad": "S4D-Quad",
+}
 
 
 @styled
@@ -123,7 +129,7 @@ def learned_kernels(folder: Path, kernel: Kernel, length: int, name: str, shown:
     return fig, folder / f"learned-kernels-{name}"
 
 
-def _dense_basis(measure: str, size: int, time: Tensor) -> Tensor:
+def _dense_basis(measure: Measure, size: int, time: Tensor) -> Tensor:
     """e^{tA} B of a HiPPO system, (N, T), by steps of the matrix exponential on an even grid."""
     system = hippo(measure, size)
     step = torch.linalg.matrix_exp((time[1] - time[0]) * system.A)
@@ -133,7 +139,7 @@ def _dense_basis(measure: str, size: int, time: Tensor) -> Tensor:
     return torch.stack(states, dim=1)
 
 
-def _diagonal_basis(init: str, size: int, time: Tensor) -> Tensor:
+def _diagonal_basis(init: inits.Init, size: int, time: Tensor) -> Tensor:
     """Re e^{t A_n}, (N/2, T)."""
     A = inits.diagonal_eigenvalues(init, size)[0]
     return torch.exp(A.unsqueeze(1) * time).real

@@ -8,12 +8,14 @@ product needs. A, B (H, M) complex; Δ (H, 1), or (H, M) for a step size of each
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from lra.ops.vandermonde import vandermonde
 
-GRADIENTS = ("published", "exact")  # of the softmax
+Gradient = Literal["published", "exact"]  # of the softmax
 EPSILON = 1e-7  # keeps the softmax finite where a sum of powers vanishes, as in the published code
 
 
@@ -48,7 +50,7 @@ def softmax_gain(A: Tensor, log_A: Tensor, length: int) -> tuple[Tensor, Tensor]
 
 
 def softmax_kernel(
-    A: Tensor, log_A: Tensor, weight: Tensor, length: int, gradient: str = "published"
+    A: Tensor, log_A: Tensor, weight: Tensor, length: int, gradient: Gradient = "published"
 ) -> Tensor:
     """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lra.bounds import Count, StateSize, StepSize
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.discretize import EPSILON, GRADIENTS, softmax_gain, softmax_kernel
+from lra.kernels.discretize import EPSILON, Gradient, softmax_gain, softmax_kernel
 from lra.kernels.hippo import normal_plus_low_rank
-from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.ops.precision import as_complex
 from lra.ops.vandermonde import vandermonde
+from lra.options import checked
 
-VERSIONS = ("softmax", "exp", "exp-no-scale", "exp-re-im", "clip", "clip-no-scale")
+Version = Literal["softmax", "exp", "exp-no-scale", "exp-re-im", "clip", "clip-no-scale"]
+Init = Literal["skew-hippo", "random"]
 LARGEST_REAL = 1e-4  # of Λ in the versions 'clip' and 'clip-no-scale'
 
 
@@ -28,10 +31,9 @@ class ComplexSystem(NamedTuple):
     C: Tensor
 
 
-def initial_eigenvalues(init: str, state_size: int) -> Tensor:
+def initial_eigenvalues(init: Init, state_size: int) -> Tensor:
     """Λ (N,) complex128: 'skew-hippo', −1/2 + i ω with the N positive frequencies of the 2N × 2N skew-symmetric
     part of HiPPO-LegS, highest first; or 'random', complex normal with E|Λ|² = 1, half of it with Re Λ > 0."""
-    choose("The init of DSS", init, ("skew-hippo", "random"))
     if init == "random":
         return torch.randn(state_size, dtype=torch.complex128)
     imag = -normal_plus_low_rank("legs", 2 * state_size).eigenvalues.imag
@@ -52,20 +54,21 @@ class DSS(Kernel):
     W (C, H, N, 2), which stands for the product of B and C.
     """
 
+    @checked
     def __init__(
         self,
         features: int,
         channels: int = 1,
         *,
         state_size: StateSize = 64,
-        version: str = "softmax",
-        init: str = "skew-hippo",
+        version: Version = "softmax",
+        init: Init = "skew-hippo",
         separate_dt: bool = True,
         dt_min: StepSize = 0.001,
         dt_max: StepSize = 0.1,
         max_kernel_length: Count | None = None,
-        gradient: str = "published",
-        lr: Rates | None = None,
+        gradient: Gradient = "published",
+        lr: Mapping[Literal["Lambda", "W", "dt"], Rate] | None = None,
     ) -> None:
         """`max_kernel_length` cuts the kernel. `gradient`, for the softmax: 'published' or 'exact', see
         `softmax_kernel`. `lr` gives Lambda, W and dt their learning rates (0 freezes).
@@ -74,15 +77,13 @@ class DSS(Kernel):
         """
         super().__init__()
         self.features, self.channels = features, channels
-        self.version = choose("The version of DSS", version, VERSIONS)
-        if max_kernel_length is not None and max_kernel_length < 1:
-            raise UserError(f"max_kernel_length is {max_kernel_length}; use a positive length, or null.")
+        self.version = version
         if version.startswith("exp") and init == "random":
             raise UserError(
                 f"DSS version {version} stores log(−Re Λ), and half of the random Λ have Re Λ > 0. "
                 "Use init: skew-hippo, or one of the versions softmax, clip, clip-no-scale."
             )
-        self.gradient = choose("The gradient of DSS", gradient, GRADIENTS)
+        self.gradient = gradient
         self.max_kernel_length = max_kernel_length
         self.lr = learning_rates(lr, ("Lambda", "W", "dt"))
 

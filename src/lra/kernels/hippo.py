@@ -8,14 +8,14 @@ Spaces", arXiv 2111.00396, theorem 1). A is real: its eigenvalues are conjugate 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from lra.errors import UserError, choose
 
-MEASURES = ("legs", "legt", "fout")
+Measure = Literal["legs", "legt", "fout"]
 
 
 class Hippo(NamedTuple):
@@ -38,12 +38,12 @@ class NormalPlusLowRank(NamedTuple):
     V: Tensor
 
 
-def hippo(measure: str, state_size: int) -> Hippo:
+def hippo(measure: Measure, state_size: int) -> Hippo:
     """The HiPPO system of a measure: LegS (scaled Legendre), LegT (translated), FouT (truncated Fourier).
 
     Sources: HiPPO (2008.07669) and "How to Train Your HiPPO" (2206.12037), in the published code's scaling.
     """
-    choose("The HiPPO measure", measure, MEASURES)
+    choose("The HiPPO measure", measure, get_args(Measure))
     n = torch.arange(state_size, dtype=torch.float64)
     if measure == "legs":
         A = -torch.tril(torch.outer((2 * n + 1).sqrt(), (2 * n + 1).sqrt()), -1) - torch.diag(n + 1)
@@ -59,7 +59,7 @@ def hippo(measure: str, state_size: int) -> Hippo:
     return Hippo(_rotations(state_size) - torch.outer(B, B), B, B.unsqueeze(0))
 
 
-def normal_plus_low_rank(measure: str, state_size: int) -> NormalPlusLowRank:
+def normal_plus_low_rank(measure: Measure, state_size: int) -> NormalPlusLowRank:
     """Diagonalize the normal part of a HiPPO matrix.
 
     Eigenvectors are free up to a phase. It is fixed by making the first non-zero component real and positive;

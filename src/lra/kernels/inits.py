@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
 from lra.errors import UserError, choose
-from lra.kernels.hippo import check_even, normal_plus_low_rank
+from lra.kernels.hippo import Measure, check_even, normal_plus_low_rank
+from lra.options import checked
 
 # Initial values changed between tag v3.0.0, which made the papers' numbers, and tag v4.0.0 of the published code:
 # v3 takes B = V*B as it is, random frequencies from N(0, 1) and Im A = 0 as 0; v4 limits Im B to ±2, draws
 # frequencies as exp(N(0, 1)) and keeps −Im A above FLOOR.
-VERSIONS = ("v3", "v4")
+Version = Literal["v3", "v4"]
 FLOOR = 1e-4  # smallest −Re A of a diagonal kernel, and in v4 −Im A, at construction
 TRUNCATED_STD = 0.87962566103423978  # standard deviation of a normal that is cut off at ±2
 
-HIPPO = ("legs", "fout")  # the measures whose normal part alone is a useful diagonal system
+Init = Literal["legs", "fout", "lin", "inv", "inv2", "quad", "real", "random", "dfout", "dfout-single"]
+InputInit = Literal["ones", "hippo"]
+OutputInit = Literal["code", "paper"]
+
+HIPPO: tuple[Measure, ...] = ("legs", "fout")  # whose normal part alone is a useful diagonal system
 
 # Im A_n of the kept half, as a law of the mode n and the full state size N; the sign is put in below.
 LAWS: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -37,15 +43,15 @@ ANGLES: dict[str, Callable[[Tensor, int, Tensor, int], Tensor]] = {
     "dfout-single": lambda n, M, h, H: math.pi * n / M + 0 * h,
 }
 
-INITS = (*HIPPO, *LAWS, *ANGLES)
+Name = TypeVar("Name", bound=str)
 
 
 def diagonal_eigenvalues(
-    init: str,
+    init: Init,
     state_size: int,
     rows: int = 1,
     *,
-    version: str = "v3",
+    version: Version = "v3",
     random_real: bool = False,
     random_imag: bool = False,
 ) -> Tensor:
@@ -57,7 +63,7 @@ def diagonal_eigenvalues(
     `random_imag` draws the index n of a law uniformly from [0, N/2); `random_real` draws −Re A uniformly from
     [0, 1). Both are the S4D paper's ablations and make no sense for inits without a law, which are refused.
     """
-    choose("The init of a diagonal kernel", init, INITS)
+    choose("The init of a diagonal kernel", init, get_args(Init))
     check_even(state_size)
     half = state_size // 2
     if init not in LAWS and (random_real or random_imag):
@@ -80,9 +86,8 @@ def diagonal_eigenvalues(
     return -torch.complex(real, imag)
 
 
-def diagonal_input(init: str, state_size: int, B_init: str, version: str) -> Tensor:
+def diagonal_input(init: Init, state_size: int, B_init: InputInit, version: Version) -> Tensor:
     """B (N/2,) complex128 of a diagonal kernel: 1 for B_init 'ones', V*B of the HiPPO system for 'hippo'."""
-    choose("B_init", B_init, ("ones", "hippo"))
     if B_init == "ones":
         return torch.ones(state_size // 2, dtype=torch.complex128)
     if init not in HIPPO:
@@ -93,21 +98,21 @@ def diagonal_input(init: str, state_size: int, B_init: str, version: str) -> Ten
     return hippo_input(init, state_size, version)
 
 
-def hippo_input(measure: str, state_size: int, version: str) -> Tensor:
+def hippo_input(measure: Measure, state_size: int, version: Version) -> Tensor:
     """V*B (N/2,) complex128 of a HiPPO system. v4 limits its imaginary part to ±2, which LegS and LegT exceed."""
     B = normal_plus_low_rank(measure, state_size).B
     return B if version == "v3" else torch.complex(B.real, B.imag.clamp(-2.0, 2.0))
 
 
-def floor_parts(A: Tensor, version: str, real_floor: float = FLOOR) -> tuple[Tensor, Tensor]:
+def floor_parts(A: Tensor, version: Version, real_floor: float = FLOOR) -> tuple[Tensor, Tensor]:
     """−Re A, at least `real_floor`, and −Im A, in v4 at least FLOOR."""
     imag = -A.imag
     return (-A.real).clamp(min=real_floor), imag if version == "v3" else imag.clamp(min=FLOOR)
 
 
-def output_vectors(*shape: int, C_init: str) -> Tensor:
+@checked
+def output_vectors(*shape: int, C_init: OutputInit) -> Tensor:
     """Random complex C; variance of each part 1/2 ('code', as published) or 1 ('paper', S4D's listing 1)."""
-    choose("C_init", C_init, ("code", "paper"))
     scale = math.sqrt(0.5) if C_init == "code" else 1.0
     return torch.complex(scale * torch.randn(shape), scale * torch.randn(shape))
 
@@ -129,7 +134,7 @@ def log_step_sizes(features: int, dt_min: float, dt_max: float) -> Tensor:
     return low + (high - low) * torch.rand(features)
 
 
-def as_names(init: str | Sequence[str]) -> list[str]:
+def as_names(init: Name | Sequence[Name]) -> list[Name]:
     """One init or several as a list."""
     return [init] if isinstance(init, str) else list(init)
 

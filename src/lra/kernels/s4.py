@@ -3,22 +3,25 @@ A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from lra.bounds import Count, StateSize, StepSize, Width
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
-from lra.kernels.hippo import MEASURES, normal_plus_low_rank
-from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.kernels.hippo import Measure, normal_plus_low_rank
+from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.ops import dplr
 from lra.ops.precision import as_complex, as_pair
+from lra.options import checked
 
-REAL_FLOORS = {"v3": 1e-3, "v4": inits.FLOOR}  # smallest −Re Λ at construction: that of FouT and LegT is 0
+OutputParameter = Literal["plain", "truncated"]
+# Smallest −Re Λ at construction: that of FouT and LegT is 0.
+REAL_FLOORS: dict[inits.Version, float] = {"v3": 1e-3, "v4": inits.FLOOR}
 
 
 class DPLRSystem(NamedTuple):
@@ -56,27 +59,28 @@ class S4(Kernel):
     round(T / r), which resamples the system only approximately; with 'plain' it does so exactly.
     """
 
+    @checked
     def __init__(
         self,
         features: int,
         channels: int = 1,
         *,
         state_size: StateSize = 64,
-        init: str | Sequence[str] = "legs",
+        init: Measure | Sequence[Measure] = "legs",
         rank: StateSize | None = None,
-        init_version: str = "v3",
-        c_parameter: str = "plain",
+        init_version: inits.Version = "v3",
+        c_parameter: OutputParameter = "plain",
         length: Count | None = None,
-        C_init: str = "code",
+        C_init: inits.OutputInit = "code",
         dt_min: StepSize = 0.001,
         dt_max: StepSize = 0.1,
         n_ssm: Width | None = None,
-        lr: Rates | None = None,
+        lr: Mapping[Literal["A", "B", "dt"], Rate] | None = None,
     ) -> None:
         """`init` is one measure or several, shared out over the sets; `rank` None is the least they need.
 
         Rows of P beyond a measure's own rank start at zero. `init_version` names the published
-        code whose initial Λ and B to take (`inits.VERSIONS`). `length` is the T of c_parameter 'truncated'.
+        code whose initial Λ and B to take (`inits.Version`). `length` is the T of c_parameter 'truncated'.
         `lr` gives A (and P), B and dt their learning rates: None is the optimizer's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
@@ -85,11 +89,8 @@ class S4(Kernel):
         self.lr = learning_rates(lr, ("A", "B", "dt"))
         self.truncation = _truncation(c_parameter, length)
 
-        choose("init_version", init_version, inits.VERSIONS)
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
-        for name in names:
-            choose("The init of S4", name, MEASURES)
         forms = [normal_plus_low_rank(name, state_size) for name in names]
         rows = sets // len(names)  # the first rows get the first init, and so on
         eigenvalues = torch.stack([form.eigenvalues for form in forms])
@@ -161,13 +162,13 @@ class S4(Kernel):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _truncation(c_parameter: str, length: int | None) -> int | None:
+def _truncation(c_parameter: OutputParameter, length: int | None) -> int | None:
     """The length T for which C is truncated, or None."""
-    if choose("c_parameter", c_parameter, ("plain", "truncated")) == "plain":
+    if c_parameter == "plain":
         return None
-    if length is None or length < 1:
+    if length is None:
         raise UserError(
-            f"c_parameter is 'truncated' and length is {length}; the parameter C (I − Ā^T) needs a T. "
+            "c_parameter is 'truncated' and length is None; the parameter C (I − Ā^T) needs a T. "
             "Set kernel.length to the longest sequence of the task, or use c_parameter: plain."
         )
     return length

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from lra.bounds import Count, StateSize, StepSize
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
 from lra.kernels.hippo import normal_plus_low_rank
-from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.kernels.s4 import DPLRSystem
 from lra.ops import dplr
 from lra.ops.precision import as_complex, as_pair
+from lra.options import checked
 
 
 class S4Original(Kernel):
@@ -24,18 +28,19 @@ class S4Original(Kernel):
     (N/2,) with Λ = A_real − i A_imag, P and Q (R, H, N/2, 2), B (H, N/2, 2), C (C, H, N/2, 2).
     """
 
+    @checked
     def __init__(
         self,
         features: int,
         channels: int = 1,
         *,
         state_size: StateSize = 64,
-        init: str = "legs",
+        init: Literal["legs", "legt"] = "legs",
         length: Count | None = None,
-        C_init: str = "code",
+        C_init: inits.OutputInit = "code",
         dt_min: StepSize = 0.001,
         dt_max: StepSize = 0.1,
-        lr: Rates | None = None,
+        lr: Mapping[Literal["A", "B", "dt"], Rate] | None = None,
     ) -> None:
         """`init` is a HiPPO measure, legs or legt. `length` is T.
 
@@ -44,10 +49,9 @@ class S4Original(Kernel):
         Raises UserError for unknown names and a missing length.
         """
         super().__init__()
-        choose("The init of the first S4", init, ("legs", "legt"))
-        if length is None or length < 1:
+        if length is None:
             raise UserError(
-                f"kernel.length is {length}; the first S4 trains C (I − Ā^T) and needs a T. Set kernel.length to "
+                "kernel.length is None; the first S4 trains C (I − Ā^T) and needs a T. Set kernel.length to "
                 "the longest sequence of the task."
             )
         self.features, self.channels, self.length = features, channels, length

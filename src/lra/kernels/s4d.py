@@ -3,21 +3,24 @@ Space Models", arXiv 2206.11893)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lra.bounds import StateSize, StepSize, Width
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.kernels import inits
 from lra.kernels.base import Kernel, Rule
 from lra.kernels.discretize import as_discrete, bilinear, softmax_kernel, zoh
-from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.ops.precision import as_complex, as_pair
 from lra.ops.vandermonde import vandermonde
+from lra.options import checked
 
+Discretization = Literal["zoh", "bilinear", "none", "dss"]
+RealPart = Literal["exp", "relu", "none"]
 DISCRETIZATIONS: dict[str, Callable] = {"zoh": zoh, "bilinear": bilinear, "none": as_discrete}
 
 
@@ -30,7 +33,7 @@ class DiagonalSystem(NamedTuple):
 
 
 def diagonal_kernel(
-    A: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, discretization: str = "zoh"
+    A: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int, discretization: Discretization = "zoh"
 ) -> Tensor:
     """K[c, h, l] = 2 Re Σ_m C[c, h, m] B̄[h, m] Ā[h, m]^l, the kernel (C, H, L) of conjugate pairs.
 
@@ -55,38 +58,38 @@ class S4D(Kernel):
     Of its N angles on the circle the N/2 in [0, π) are kept; the paper's half plane has one more, π itself.
     """
 
+    @checked
     def __init__(
         self,
         features: int,
         channels: int = 1,
         *,
         state_size: StateSize = 64,
-        init: str | Sequence[str] = "legs",
+        init: inits.Init | Sequence[inits.Init] = "legs",
         random_real: bool = False,
         random_imag: bool = False,
-        init_version: str = "v3",
-        B_init: str = "ones",
-        C_init: str = "code",
-        discretization: str = "zoh",
-        real_part: str = "exp",
+        init_version: inits.Version = "v3",
+        B_init: inits.InputInit = "ones",
+        C_init: inits.OutputInit = "code",
+        discretization: Discretization = "zoh",
+        real_part: RealPart = "exp",
         dt_min: StepSize = 0.001,
         dt_max: StepSize = 0.1,
         n_ssm: Width | None = None,
-        lr: Rates | None = None,
+        lr: Mapping[Literal["A", "B", "dt"], Rate] | None = None,
     ) -> None:
         """`init` is one name or several, shared out over the sets; `init_version` names the published code whose
-        initial values to take (`inits.VERSIONS`).
+        initial values to take (`inits.Version`).
 
         `lr` gives A, B and dt their learning rates: None (or left out) is the optimizer's own, 0 freezes.
         Raises UserError for unknown names and for combinations that make no sense.
         """
         super().__init__()
         self.features, self.channels = features, channels
-        self.discretization = choose("The discretization", discretization, (*DISCRETIZATIONS, "dss"))
-        self.real_part = choose("real_part", real_part, ("exp", "relu", "none"))
+        self.discretization = discretization
+        self.real_part = real_part
         self.lr = learning_rates(lr, ("A", "B", "dt"))
 
-        choose("init_version", init_version, inits.VERSIONS)
         names = inits.as_names(init)
         sets = inits.count_sets(n_ssm, features, names)
         log_dt = inits.log_step_sizes(features, dt_min, dt_max)
@@ -114,7 +117,7 @@ class S4D(Kernel):
         self.B = parameter(as_pair(torch.cat(B)), self.lr["B"])
         self.C = parameter(as_pair(C))
 
-    def _store_real(self, real: Tensor, version: str) -> Tensor:
+    def _store_real(self, real: Tensor, version: inits.Version) -> Tensor:
         """The inverse of the real part's transform, which v3 takes without relu's floor; `real` is −Re A > 0."""
         if self.real_part == "exp":
             return real.log()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lra.bounds import DropoutRate, Width
 from lra.errors import UserError
 from lra.mixers.base import SequenceMixer
+from lra.options import checked
 
 
 class Attention(SequenceMixer):
@@ -19,6 +20,7 @@ class Attention(SequenceMixer):
     odd number of features to rotate.
     """
 
+    @checked
     def __init__(
         self,
         features: int,

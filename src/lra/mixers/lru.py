@@ -4,16 +4,18 @@ Neural Networks for Long Sequences", arXiv 2303.06349)."""
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 
 from lra.bounds import Width
 from lra.errors import UserError
 from lra.kernels.base import Rule
-from lra.kernels.parameters import Rates, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.mixers.linear import LinearRecurrence, System
 from lra.ops.precision import as_complex
+from lra.options import checked
 
 
 class LRU(LinearRecurrence):
@@ -27,6 +29,7 @@ class LRU(LinearRecurrence):
         False  # "as S4", says the paper of its two directions: the second starts at t + 1
     )
 
+    @checked
     def __init__(
         self,
         features: int,
@@ -36,7 +39,7 @@ class LRU(LinearRecurrence):
         r_min: float = 0.0,
         r_max: float = 1.0,
         max_phase: float = 2 * math.pi,
-        lr: Rates | None = None,
+        lr: Mapping[Literal["Lambda", "gamma", "B"], Rate] | None = None,
     ) -> None:
         """`lr` gives Lambda, gamma and B their learning rates: None (or left out) is the optimizer's own, 0 freezes.
 

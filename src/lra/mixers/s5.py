@@ -4,25 +4,27 @@ Sequence Modeling", arXiv 2208.04933)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lra.bounds import StateSize, StepSize, Width
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.kernels.base import Rule
 from lra.kernels.discretize import bilinear, zoh
 from lra.kernels.hippo import normal_plus_low_rank
 from lra.kernels.inits import lecun_normal, log_step_sizes
-from lra.kernels.parameters import Rates, learning_rates, parameter
+from lra.kernels.parameters import Rate, learning_rates, parameter
 from lra.mixers.linear import LinearRecurrence, System
 from lra.ops.precision import as_complex, as_pair
+from lra.options import checked
 
 DISCRETIZATIONS = {"zoh": zoh, "bilinear": bilinear}
-C_INITS = ("trunc_standard_normal", "lecun_normal", "complex_normal")
-ROLES = ("Lambda", "dt", "B", "C", "D")
-DECAYED = ["C", "D"]
+OutputInit = Literal["trunc_standard_normal", "lecun_normal", "complex_normal"]
+Role = Literal["Lambda", "dt", "B", "C", "D"]
+DECAYED: list[Role] = ["C", "D"]
 STABLE = -1e-4  # largest real part where `clip_eigs` holds them down
 
 
@@ -33,6 +35,7 @@ class S5(LinearRecurrence):
     Parameters, all real: Lambda_real, Lambda_imag, log_dt (P/2,), B (P/2, H, 2), C (1 or 2, H, P/2, 2), D (H,).
     """
 
+    @checked
     def __init__(
         self,
         features: int,
@@ -40,13 +43,13 @@ class S5(LinearRecurrence):
         *,
         state_size: StateSize = 64,
         blocks: Width = 1,
-        C_init: str = "trunc_standard_normal",
-        discretization: str = "zoh",
+        C_init: OutputInit = "trunc_standard_normal",
+        discretization: Literal["zoh", "bilinear"] = "zoh",
         clip_eigs: bool = False,
         dt_min: StepSize = 0.001,
         dt_max: StepSize = 0.1,
-        lr: Rates | None = None,
-        decay: Sequence[str] = DECAYED,
+        lr: Mapping[Role, Rate] | None = None,
+        decay: Sequence[Role] = DECAYED,
     ) -> None:
         """`clip_eigs` keeps Re Λ below zero, which nothing else does.
 
@@ -61,9 +64,9 @@ class S5(LinearRecurrence):
             )
         self.features = self.outputs = features
         self.bidirectional, self.clip_eigs = bidirectional, clip_eigs
-        self.discretization = choose("The discretization", discretization, DISCRETIZATIONS)
-        self.lr = learning_rates(lr, ROLES)
-        self.decay = tuple(choose("A name in decay", name, ROLES) for name in decay)
+        self.discretization = discretization
+        self.lr = learning_rates(lr, get_args(Role))
+        self.decay = tuple(decay)
         block = normal_plus_low_rank("legs", state_size // blocks)
         eigenvalues, V = block.eigenvalues.repeat(blocks), torch.block_diag(*[block.V] * blocks)
         B = V.mH @ lecun_normal(state_size, features, fan_in=state_size).to(V)
@@ -95,14 +98,14 @@ class S5(LinearRecurrence):
         return {n: Rule(self.lr[role], None if role in self.decay else 0.0) for n, role in roles.items()}
 
 
-def output(features: int, V: Tensor, init: str) -> Tensor:
+def output(features: int, V: Tensor, init: OutputInit) -> Tensor:
     """C (H, P/2): drawn beside V (P, P/2) and projected; `complex_normal` is drawn where it is used.
 
     The names are the published code's. `trunc_standard_normal` has no unit variance but 1/P a part, and the fan-in
     of `lecun_normal` is P H.
     """
     states, half = V.shape
-    if choose("C_init", init, C_INITS) == "complex_normal":
+    if init == "complex_normal":
         return torch.complex(*math.sqrt(0.5) * torch.randn(2, features, half, dtype=torch.float64))
     fan_in = states * (features if init == "lecun_normal" else 1)
     return torch.complex(*lecun_normal(2, features, states, fan_in=fan_in)) @ V

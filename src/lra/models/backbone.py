@@ -9,29 +9,30 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from lra.bounds import DropoutRate, Layers, Momentum, Width
-from lra.errors import choose
 from lra.mixers.base import MixerFactory
 from lra.mixers.bidirectional import make_mixer
 from lra.mixers.pointwise import Pointwise
-from lra.models.block import NORMS, ResidualBlock
+from lra.models.block import NORMS, Norm, ResidualBlock
 from lra.models.conventions import Conventions
-from lra.models.mixing import Dropout, make_mixing
+from lra.models.mixing import Dropout, Mixing, make_mixing
+from lra.options import checked
 
 
 class Backbone(nn.Module):
     """`layers` residual blocks of H features; a last normalization follows pre-norm ones, but not in S5's code."""
 
+    @checked
     def __init__(
         self,
         mixer: MixerFactory,
         *,
         layers: Layers,
         features: Width,
-        norm: str,
+        norm: Norm,
         prenorm: bool,
         dropout: DropoutRate,
         tie_dropout: bool,
-        mixing: str,
+        mixing: Mixing,
         bidirectional: bool,
         mask_padding: bool,
         channels: Width = 1,
@@ -43,11 +44,11 @@ class Backbone(nn.Module):
         a Transformer's layer after each block, an MLP of that width. `norm_momentum` is that of BatchNorm's running
         statistics, `conventions` says by whose code the rest is made (`lra.models.conventions`)."""
         super().__init__()
-        make_norm = NORMS[choose("norm", norm, NORMS)]
+        make_norm = NORMS[norm]
         if norm == "batch":
             make_norm = partial(make_norm, momentum=norm_momentum)
         self.features, self.mask_padding, self.conventions = features, mask_padding, conventions
-        kinds: list[tuple[MixerFactory, str]] = [
+        kinds: list[tuple[MixerFactory, Mixing]] = [
             (partial(make_mixer, mixer, channels=channels, bidirectional=bidirectional), mixing)
         ]
         if mlp is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -18,7 +18,8 @@ class ChannelNorm(nn.LayerNorm):
         return channel_norm(x, self.weight, self.bias, self.eps)
 
 
-NORMS: dict[str, Callable[..., nn.Module]] = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
+Norm = Literal["batch", "layer"]
+NORMS: dict[Norm, Callable[..., nn.Module]] = {"batch": nn.BatchNorm1d, "layer": ChannelNorm}
 
 
 class ResidualBlock(nn.Module):

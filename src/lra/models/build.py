@@ -37,7 +37,7 @@ def make_model(
     if kernel:
         raise UserError(f"Nothing here uses a kernel, but this is one: {dict(kernel)}.")
     sizes = {key: value for key, value in options(model).items() if key != "pooling"}
-    return Classifier(spec, target(model)(**parts, **sizes), model["pooling"])
+    return Classifier(spec, target(model)(**parts, **sizes), pooling=model["pooling"])
 
 
 def _check_size(model: Mapping[str, Any], kernel: Mapping[str, Any]) -> None:

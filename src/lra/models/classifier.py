@@ -13,6 +13,8 @@ from lra.models.backbone import Backbone
 from lra.models.conventions import Conventions, lecun_
 from lra.models.encoder import make_encoder
 from lra.models.head import make_head, pool
+from lra.options import checked
+from lra.vocabulary import Pooling
 
 
 class Classifier(nn.Module):
@@ -23,13 +25,14 @@ class Classifier(nn.Module):
 
     recipe: dict[str, Any]  # what it was made of and trained on, if it was read from a file (`lra.weights`)
 
-    def __init__(self, spec: TaskSpec, backbone: Backbone, pooling: str) -> None:
+    @checked
+    def __init__(self, spec: TaskSpec, backbone: Backbone, *, pooling: Pooling) -> None:
         super().__init__()
         self.spec, self.pooling = spec, pooling
         conventions: Conventions = getattr(backbone, "conventions", "s4")
         self.encoder = make_encoder(spec, backbone.features, conventions)
         self.backbone = backbone
-        self.head = make_head(spec, backbone.features, pooling, conventions)
+        self.head = make_head(spec, backbone.features, conventions)
         self.padded = conventions == "s5" and spec.kind == "tokens"
         if conventions == "s5":
             lecun_(self)

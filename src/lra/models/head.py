@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
-from lra.errors import choose
 from lra.models.conventions import Conventions
+from lra.vocabulary import Pooling
 
 
-def pool(x: Tensor, mask: Tensor, lengths: Tensor, how: str) -> Tensor:
+def pool(x: Tensor, mask: Tensor, lengths: Tensor, how: Pooling) -> Tensor:
     """(B, H, L) -> (B, H): the mean over valid positions, or the last valid position."""
     if how == "mean":
         return (x * mask).sum(-1) / lengths.unsqueeze(1)
@@ -37,9 +37,8 @@ class PairHead(nn.Sequential):
         return super().forward(torch.cat([a, b, a - b, a * b], dim=1))
 
 
-def make_head(spec: TaskSpec, features: int, pooling: str, conventions: Conventions) -> nn.Module:
-    """The head of a task. Raises UserError for an unknown pooling."""
-    choose("pooling", pooling, ("mean", "last"))
+def make_head(spec: TaskSpec, features: int, conventions: Conventions) -> nn.Module:
+    """The head of a task."""
     if spec.paired:
         return PairHead(features, spec.outputs, "tanh" if conventions == "s5" else "none")
     return Head(features, spec.outputs)

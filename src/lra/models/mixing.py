@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lra.errors import UserError, choose
+from lra.errors import UserError
 from lra.ops.mixing import mix
 
 
@@ -98,6 +99,7 @@ def _dropped(x: Tensor, factor: Tensor | None) -> Tensor:
     return x if factor is None else x * factor
 
 
+Mixing = Literal["glu", "linear", "none", "full_glu", "half_glu1", "half_glu2"]
 MIXINGS: dict[str, Callable[..., nn.Module]] = {
     "glu": partial(LinearMixing, gated=True),
     "linear": partial(LinearMixing, gated=False),
@@ -106,6 +108,6 @@ MIXINGS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def make_mixing(kind: str, inputs: int, features: int, dropout: Dropout) -> nn.Module:
+def make_mixing(kind: Mixing, inputs: int, features: int, dropout: Dropout) -> nn.Module:
     """The channel mixing of a name, from a mixer's outputs to the model's features."""
-    return MIXINGS[choose("mixing", kind, MIXINGS)](inputs, features, dropout)
+    return MIXINGS[kind](inputs, features, dropout)

@@ -12,11 +12,13 @@ from lra.bounds import DropoutRate, Layers, Width
 from lra.errors import UserError
 from lra.mixers.attention import Attention
 from lra.models.backbone import Backbone
+from lra.options import checked
 
 
 class Transformer(Backbone):
     """Pre-norm blocks over fixed sinusoidal positions; padding is neither attended to nor pooled."""
 
+    @checked
     def __init__(
         self,
         *,

@@ -44,7 +44,21 @@ def untruncate(c: Tensor, A: Tensor, length: int) -> Tensor:
 
 
 class _Krylov(torch.autograd.Function):
-    """Reverse-mode derivatives of the doubling, written out to keep the saved powers and the work small."""
+    """Reverse-mode derivatives of the doubling, written out to keep the saved powers and the work small.
+
+    With S_k = A^(2^k), columns V_i = Aⁱ b and rows R_j = c A^{L₁ j}, the forward pass is
+
+        S_{k+1} = S_k S_k,  V ← [V, S_k V] for k < log₂ L₁,  R ← [R; R_{:m} S_k] for the k after that,  K = R V.
+
+    The backward pass, with dX for the gradient of the loss with respect to X, undoes it from its end:
+
+        K = R V              dR = dK Vᵀ,  dV = Rᵀ dK
+        R ← [R; R_{:m} S_k]  dR = [F; E], E the last m:   dS_k = R_{:m}ᵀ E,  dR ← F with F_{:m} + E S_kᵀ
+        V ← [V, S_k V]       dV = [F, E], two halves:     dS_k = E Vᵀ,  dV ← F + S_kᵀ E
+        S_{k+1} = S_k S_k    dS_k ← dS_k + S_kᵀ dS_{k+1} + dS_{k+1} S_kᵀ
+
+    and leaves dA = dS_0, db = dV and dc = dR, the last through c (I − A^T)⁻¹ where there is a truncation.
+    """
 
     @staticmethod
     def forward(ctx, A: Tensor, b: Tensor, c: Tensor, length: int, truncation: int | None) -> Tensor:
