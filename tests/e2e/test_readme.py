@@ -3,8 +3,8 @@
 import re
 import shlex
 import subprocess
-import sys
 
+import forked
 import pytest
 
 from lra.composition import compose, experiments
@@ -46,14 +46,7 @@ def test_scripts_run(command):
         "run" in arguments or script == "scripts/prepare_data.py"
     ):  # hours; that they start is tested elsewhere
         arguments = ["--help"]
-    done = subprocess.run(
-        [sys.executable, script, *arguments],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = forked.run(script, *arguments)
     nothing_to_group = "--group" in arguments and "0 records were read" in done.stderr
     assert done.returncode == 0 or nothing_to_group, done.stderr
 

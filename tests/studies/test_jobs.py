@@ -7,6 +7,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import forked
 import pytest
 from factory import make_record
 from rich.console import Console
@@ -134,13 +135,7 @@ def test_unreadable_records_are_said_to_be(tmp_path):
     ],
 )
 def test_mistakes_in_study_commands(arguments, message):
-    result = subprocess.run(
-        [sys.executable, "scripts/study.py", *arguments],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = forked.run("scripts/study.py", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -2,9 +2,9 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -101,10 +101,7 @@ def test_scripts(toy, tmp_path):
     environment = {"PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests", "OMP_NUM_THREADS": "1"}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments, *folders(tmp_path)]
-        return subprocess.run(
-            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-        )
+        return forked.run(*arguments, *folders(tmp_path), env=environment)
 
     said = call("scripts/evaluate.py", "--allow", "toy", record.run_id, "trainer.accelerator=cpu")
     assert f"test accuracy {record.metrics.test.value:.4f}" in said.stdout, said.stderr
