@@ -1,4 +1,4 @@
-"""Draw the figures: python scripts/make_figures.py [--weights FILE.safetensors]"""
+"""Draw the figures: python scripts/make_figures.py [--weights FILE | --run ID | --study NAME | …]"""
 
 import sys
 

@@ -23,6 +23,7 @@ from lra.models.classifier import Classifier
 from lra.nodes import check_foreign
 
 KEY = "lra"  # of the recipe in the file's metadata
+NODES = ("model", "kernel", "mixer")  # of the recipe, which make a model
 PREFIX = "model."
 
 
@@ -49,7 +50,7 @@ def load(path: str | os.PathLike, device: str = "cpu", allow: Sequence[str] = ()
             recipe = history.completed(json.loads((file.metadata() or {})[KEY]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         spec = TypeAdapter(TaskSpec).validate_python(recipe["spec"])
-        nodes = {name: recipe[name] for name in ("model", "kernel", "mixer")}
+        nodes = {name: recipe[name] for name in NODES}
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -64,3 +65,10 @@ def load(path: str | os.PathLike, device: str = "cpu", allow: Sequence[str] = ()
         raise UserError(f"{foreign}: {type(error).__name__}: {error}") from error
     model.recipe = recipe
     return model.to(device).eval()
+
+
+def untrained(model: Classifier) -> Classifier:
+    """A model that `load` returned as it was before its first step: made again from its recipe and its run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(model.recipe["seed"])
+        return make_model(model.spec, **{name: model.recipe[name] for name in NODES})

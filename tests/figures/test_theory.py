@@ -4,7 +4,7 @@ import matplotlib
 import pytest
 import torch
 
-from lra.figures import theory
+from lra.figures import learned, theory
 from lra.kernels.dss import DSS
 from lra.kernels.s4d import S4D
 
@@ -17,8 +17,8 @@ matplotlib.use("agg")
         lambda folder: theory.eigenvalues(folder, state_size=8),
         lambda folder: theory.basis_kernels(folder, state_size=16, shown=3),
         lambda folder: theory.convergence(folder, sizes=(4, 8, 16)),
-        lambda folder: theory.learned_kernels(folder, S4D(5, state_size=4), 50, "s4d"),
-        lambda folder: theory.learned_kernels(folder, DSS(13, state_size=4), 50, "dss"),
+        lambda folder: learned.kernels(folder, S4D(5, state_size=4), 50, "s4d"),
+        lambda folder: learned.kernels(folder, DSS(13, state_size=4), 50, "dss"),
     ],
 )
 def test_writes_png_and_pdf(tmp_path, draw):

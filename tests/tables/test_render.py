@@ -6,8 +6,9 @@ import io
 import pytest
 from rich.console import Console
 
+from lra.figures import panels
 from lra.studies.schema import load_study
-from lra.tables import figures, render
+from lra.tables import render
 from lra.tables.explain import explain
 from lra.tables.files import FORMATS
 from lra.tables.select import build
@@ -97,5 +98,5 @@ def test_no_column_for_papers_where_none_reports():
 
 
 def test_rows_beyond_the_colors_still_look_different():
-    looks = [figures._look(i) for i in range(3 * len(figures.COLORS))]
+    looks = [panels.look(i) for i in range(3 * len(panels.COLORS))]
     assert all(looks.count(look) == 1 for look in looks)

@@ -11,15 +11,19 @@ import torch
 from toy import Waves, folders
 
 import lra
+from lra.config import Config
 from lra.data.datasets import strided
+from lra.data.task import silent
 from lra.errors import UserError
 from lra.paths import CHECKOUT
 from lra.records import store
 from lra.records.schema import EvaluationRecord
+from lra.training.assemble import assemble
 from lra.training.checkpoint import saved
 from lra.training.evaluate import evaluate
 from lra.training.export import export_run
 from lra.training.run import run
+from lra.weights import untrained
 
 TOY = ["toy"]  # the module of the task, which is not part of the package
 
@@ -87,6 +91,8 @@ def test_export_and_load(toy, tmp_path):
     assert model.recipe["test"]["value"] == record.metrics.test.value
     assert not model.training
     assert model(torch.ones(2, 7, dtype=torch.int64), torch.tensor([7, 5])).shape == (2, 4)
+    started = assemble(Config.parse(toy), silent).module.model.state_dict()
+    torch.testing.assert_close(untrained(model).state_dict(), started, rtol=0, atol=0)
     assert str(tmp_path) not in json.dumps(model.recipe)
     with pytest.raises(UserError, match="There is no file"):
         lra.load(tmp_path / "nothing")

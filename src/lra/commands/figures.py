@@ -1,74 +1,136 @@
-"""Draw figures: `lra figures` those of the theory (minutes on a CPU), or what the options ask for.
+"""Draw figures: `lra figures` those of the theory (minutes on a CPU), or what one of the options asks for."""
 
-`--weights model.safetensors` (`lra export` writes them) draws the kernels that each layer has learned, `--study NAME`
-a study's results beside the paper's and its learning curves.
-"""
+from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 
-import lra
 from lra.errors import UserError, choose
-from lra.figures import theory
+from lra.figures import learned, theory
+from lra.figures.style import save
+from lra.kernels.base import Kernel
 from lra.mixers.convolution import Convolution
+from lra.models.classifier import Classifier
 from lra.paths import workspace
 from lra.records import store
 from lra.studies.schema import load_study
-from lra.tables import figures
+from lra.tables import figures, run_figures
+from lra.tables.group import group
 from lra.tables.select import build
+from lra.weights import load, untrained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="lra figures",
+        description="Draw figures as PNG and PDF. Without an option: those of the theory, minutes on a CPU.",
+    )
+    what = p.add_mutually_exclusive_group()
+    what.add_argument(
+        "--weights", type=Path, metavar="FILE", help="kernels and eigenvalues that this model has learned"
+    )
+    what.add_argument("--run", help="learning curve of the run with this id")
+    what.add_argument("--study", help="results, learning curves and ours against the paper's of this study")
+    what.add_argument("--group", nargs="+", metavar="KEY", help="results of all records by config keys")
+    what.add_argument(
+        "--resources", action="store_true", help="time and memory of all finished runs by recipe"
+    )
+    p.add_argument("--length", type=int, default=1024, help="with --weights: of the kernels (default 1024)")
+    p.add_argument("--column", nargs="+", help="with --study: only these columns")
+    p.add_argument(
+        "--experiment",
+        default="*",
+        metavar="PATTERN",
+        help="with --group: only these recipes, e.g. 'scifar/*'",
+    )
+    p.add_argument("--folder", type=Path, default=workspace() / "results" / "figures")
+    return p
 
 
 def main(arguments: list[str]) -> None:
     """Draw what is asked for and print the files."""
-    parser = argparse.ArgumentParser(
-        prog="lra figures", description="Compute and draw the figures as PNG and PDF."
-    )
-    parser.add_argument("--folder", type=Path, default=workspace() / "results" / "figures")
-    parser.add_argument("--weights", type=Path, help="draw the learned kernels of this model")
-    parser.add_argument("--length", type=int, default=1024, help="of the learned kernels (default 1024)")
-    parser.add_argument("--study", help="draw the results and the learning curves of this study")
-    parser.add_argument("--column", nargs="+", help="with --study: only these columns")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     matplotlib.use("agg")
+    results_dir, folder = workspace() / "results", options.folder
     if options.weights:
-        paths = learned(options.weights, options.folder, options.length)
+        paths = of_weights(options.weights, folder, options.length)
+    elif options.run:
+        record = store.find(options.run, results_dir)
+        paths = saved({f"run-{record.run_id}": run_figures.run_curve(record)}, folder)
     elif options.study:
-        paths = study(options.study, options.column, options.folder)
+        paths = saved(of_study(options.study, options.column), folder)
+    elif options.group:
+        found = group(store.load_all(results_dir)[0], options.group, options.experiment)
+        name = "-".join(["by", *options.group]).replace(".", "-")
+        paths = saved({name: figures.by_options(found)}, folder)
+    elif options.resources:
+        paths = saved({"time-and-memory": run_figures.resources(store.load_all(results_dir)[0])}, folder)
     else:
         drawn = (theory.eigenvalues, theory.basis_kernels, theory.convergence)
-        paths = [path for draw in drawn for path in draw(options.folder)]
+        paths = [path for draw in drawn for path in draw(folder)]
     for path in paths:
         print(path)
 
 
-def learned(weights: Path, folder: Path, length: int) -> list[Path]:
-    """The kernels of every layer of a saved model. Raises UserError for a layer without one."""
+def of_weights(weights: Path, folder: Path, length: int) -> list[Path]:
+    """The kernels of every layer of a saved model, and its eigenvalues as they started and as they are now.
+
+    Raises UserError for a layer without a kernel.
+    """
+    model = load(weights)
+    kernels = kernels_of(model, weights)
     paths = []
-    for i, block in enumerate(lra.load(weights).backbone.blocks):
-        if not isinstance(block.mixer, Convolution):
-            raise UserError(f"Layer {i + 1} of {weights} has no kernel to draw.")
-        name = f"{weights.stem}-layer-{i + 1}"
-        paths += theory.learned_kernels(folder, block.mixer.kernel, length, name)
+    for i, kernel in enumerate(kernels, start=1):
+        paths += learned.kernels(folder, kernel, length, f"{weights.stem}-layer-{i}")
+    start, end = (
+        [value for kernel in some if (value := learned.continuous_eigenvalues(kernel)) is not None]
+        for some in (kernels_of(untrained(model), weights), kernels)
+    )
+    if start:
+        title = f"{model.recipe['experiment']}, run {model.recipe['run_id']}"
+        paths += learned.eigenvalues(folder, list(zip(start, end, strict=True)), weights.stem, title)
     return paths
 
 
-def study(name: str, columns: list[str] | None, folder: Path) -> list[Path]:
-    """Results and learning curves of a study as SVG. Raises UserError for an unknown column and without runs."""
-    table = build(load_study(name), store.load_all(workspace() / "results")[0])
-    known = [column.key for column in table.study.columns]
+def kernels_of(model: Classifier, weights: Path) -> list[Kernel]:
+    """The kernel of every layer. Raises UserError for a layer without one."""
+    kernels = []
+    for i, block in enumerate(model.backbone.blocks, start=1):
+        if not isinstance(block.mixer, Convolution):
+            raise UserError(f"Layer {i} of {weights} has no kernel to draw.")
+        kernels.append(block.mixer.kernel)
+    return kernels
+
+
+def of_study(name: str, columns: list[str] | None) -> dict[str, Figure | None]:
+    """A study's figures by the names of their files. Raises UserError for an unknown column."""
+    study = load_study(name)
+    known = [column.key for column in study.columns]
     chosen = [choose("The column", column, known) for column in columns or known]
-    table.study = table.study.model_copy(
-        update={"columns": [column for column in table.study.columns if column.key in chosen]}
+    table = build(study, store.load_all(workspace() / "results")[0])
+    table.study = study.model_copy(
+        update={"columns": [column for column in study.columns if column.key in chosen]}
     )
-    cells = [cell for cell in table.cells.values() if cell.planned.column.key in chosen]
-    drawn = {"results": figures.dots(table), "curves": figures.learning_curves(cells)}
-    paths = []
-    for kind, svg in drawn.items():
-        if svg:
-            paths.append(folder / f"{'-'.join([name, *(columns or []), kind])}.svg")
-            store.write_text(paths[-1], svg + "\n")
+    stem = "-".join([name, *(columns or [])])
+    return {
+        f"{stem}-results": figures.dots(table),
+        f"{stem}-curves": figures.learning_curves(table),
+        f"{stem}-against-paper": figures.against_paper(table),
+    }
+
+
+def saved(drawn: Mapping[str, Figure | None], folder: Path) -> list[Path]:
+    """Save the figures that there are. Raises UserError if there is none."""
+    paths = [path for name, figure in drawn.items() if figure for path in save(figure, folder / name)]
     if not paths:
-        raise UserError(f"Study {name} has no finished run to draw in {', '.join(chosen)}.")
+        raise UserError(
+            "There is no run to draw: the records have no such finished run, or no learning curve."
+        )
     return paths

@@ -1,6 +1,6 @@
-"""Figures of the theory: initial eigenvalues, basis kernels, diagonal against dense LegS, learned kernels.
+"""Figures of the theory: initial eigenvalues, basis kernels, diagonal against dense LegS.
 
-Each function computes what it shows, writes PNG and PDF into a folder and returns their paths.
+Those with a folder write PNG and PDF into it and return their paths.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from lra.composition import compose
+from lra.figures.panels import COLORS, in_style, panels
 from lra.figures.style import grid, shade, styled
 from lra.kernels import inits
-from lra.kernels.base import Kernel
 from lra.kernels.hippo import Measure, hippo, normal_plus_low_rank
+from lra.nodes import kernel_factory
+from lra.paths import CONFIG_DIR
 
 LABELS: dict[inits.Init, str] = {
     "legs": "S4D-LegS",
@@ -109,24 +113,19 @@ def convergence(folder: Path, sizes: tuple[int, ...] = (8, 16, 32, 64, 128, 256,
     return fig, folder / "theory-convergence"
 
 
-@styled
-def learned_kernels(folder: Path, kernel: Kernel, length: int, name: str, shown: int = 12):
-    """First-channel kernels of a trained module, for features spread evenly over the order of step sizes."""
-    with torch.no_grad():
-        K = kernel(length)[0].cpu()
-        dt = kernel.get_parameter("log_dt").exp().reshape(kernel.features, -1).mean(1).cpu()
-    features = dt.argsort()[torch.linspace(0, len(dt) - 1, min(shown, len(dt))).round().long()].tolist()
-    fig, axes = grid(columns=4, rows=math.ceil(len(features) / 4), height=1.15)
-    for axis in axes.flat[len(features) :]:
-        axis.axis("off")
-    for axis, feature in zip(axes.flat, features, strict=False):
-        axis.plot(K[feature].numpy(), linewidth=0.7)
-        axis.set_title(f"$h = {feature}$, $\\Delta = {dt[feature]:.2g}$", fontsize=7)
-        axis.margins(x=0)
-        axis.tick_params(labelsize=6)
-    for axis in axes[-1]:
-        axis.set_xlabel("lag $\\ell$")
-    return fig, folder / f"learned-kernels-{name}"
+@in_style
+def starting_kernels(length: int = 512, features: int = 4) -> Figure:
+    """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
+    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml"))
+    figure, axes_of = panels(len(names))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for axes, name in zip(axes_of, names, strict=True):
+            torch.manual_seed(0)
+            kernel = kernel_factory(compose([f"kernel={name}"])["kernel"], length)(features, 1)
+            for line, color in zip(kernel(length)[0], COLORS, strict=False):
+                axes.plot(line / line.abs().max(), color=color, linewidth=1)
+            axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
+    return figure
 
 
 def _dense_basis(measure: Measure, size: int, time: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lra import history
-from lra.errors import UserError
+from lra.errors import UserError, near
 from lra.files import listed, write_text
 from lra.records.schema import SCHEMA_VERSION, EvaluationRecord, RunRecord
 
@@ -88,6 +88,24 @@ def _read(file: Path, kind: type[Record]) -> Record:
     if checksum != _checksum(content):
         raise UserError(f"{file}: changed after it was written (its checksum does not match)")
     return record
+
+
+def find(run: str, results_dir: Path) -> RunRecord:
+    """The record that `run` names: its id or the beginning of it, or its path. Raises UserError for none or several."""
+    if run.endswith(".json"):
+        return load(Path(run))
+    paths = listed(results_dir / "runs", "**/*.json")
+    found = [path for path in paths if path.stem.startswith(Path(run).name)]
+    if len(found) == 1:
+        return load(found[0])
+    if found:
+        raise UserError(
+            f"{run!r} begins the names of several runs: {', '.join(path.stem for path in found)}."
+        )
+    raise UserError(
+        f"There is no run {run!r} in {results_dir / 'runs'}.{near(run, [path.stem for path in paths])} "
+        "Give its id, or the path of its record."
+    )
 
 
 def load_all(results_dir: Path) -> tuple[list[RunRecord], list[str]]:

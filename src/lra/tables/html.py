@@ -7,8 +7,10 @@ from typing import Any
 
 import jinja2
 
+from lra.figures import theory
+from lra.figures.panels import svg
 from lra.records.schema import RunRecord
-from lra.tables import figures, text
+from lra.tables import figures, run_figures, text
 from lra.tables.explain import explain
 from lra.tables.layout import best_cells, difference, document, printed_title
 from lra.tables.select import AverageCell, Cell, Table
@@ -28,9 +30,9 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
         studies=[_study(table) for table in tables],
         records=[_record(r) for r in records],
         problems=problems,
-        compute=figures.against_compute(records),
-        resources=figures.resources(records),
-        kernels=figures.kernels(),
+        compute=svg(run_figures.against_compute(records)),
+        resources=svg(run_figures.resources(records)),
+        kernels=svg(theory.starting_kernels()),
     )
 
 
@@ -60,9 +62,9 @@ def _study(table: Table) -> dict[str, Any]:
         "complete": sum(c.status in ("complete", "chance") for c in table.measured),
         "planned": len(table.measured),
         "runs": len(table.records),
-        "curves": figures.learning_curves(table.cells.values()),
-        "dots": figures.dots(table),
-        "scatter": figures.against_paper(table),
+        "curves": svg(figures.learning_curves(table)),
+        "dots": svg(figures.dots(table)),
+        "scatter": svg(figures.against_paper(table)),
     }
 
 
@@ -106,6 +108,6 @@ def _record(record: RunRecord) -> dict[str, Any]:
         "hours": f"{record.compute.wall_s / 3600:.2f}",
         "device": ", then ".join(record.hardware),
         "date": (record.finished_utc or record.created_utc)[:10],
-        "curve": figures.run_curve(record),
+        "curve": svg(run_figures.run_curve(record)),
         "json": json.dumps(content, indent=1, ensure_ascii=False),
     }

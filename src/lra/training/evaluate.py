@@ -19,8 +19,7 @@ from lra.config import NODES, Config, compose
 from lra.data.datasets import Loader, strided
 from lra.data.hashes import file_sha256
 from lra.data.task import silent
-from lra.errors import UserError, near
-from lra.files import listed
+from lra.errors import UserError
 from lra.nodes import check_foreign
 from lra.records import capture, store
 from lra.records.schema import EvaluationRecord, RunRecord, Score
@@ -50,7 +49,7 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     """
     task = [text for text in overrides if text.startswith("task.")]
     composed = compose([text for text in overrides if text not in task])
-    record = _record(run, Config.parse(composed).results_dir)
+    record = store.find(run, Config.parse(composed).results_dir)
     best = record.metrics.best_val
     if record.status != "complete" or best is None:
         raise UserError(
@@ -129,23 +128,6 @@ def _loader(assembled: Assembled, rate: int) -> Loader:
     assembled.module.rate = float(rate)
     loader = assembled.loader("test")
     return Loader(strided(loader.dataset, rate), loader.sampler)
-
-
-def _record(run: str, results_dir: Path) -> RunRecord:
-    if run.endswith(".json"):
-        return store.load(Path(run))
-    paths = listed(results_dir / "runs", "**/*.json")
-    found = [path for path in paths if path.stem.startswith(Path(run).name)]
-    if len(found) == 1:
-        return store.load(found[0])
-    if found:
-        raise UserError(
-            f"{run!r} begins the names of several runs: {', '.join(path.stem for path in found)}."
-        )
-    raise UserError(
-        f"There is no run {run!r} in {results_dir / 'runs'}.{near(run, [path.stem for path in paths])} "
-        "Give its id, or the path of its record."
-    )
 
 
 def _hash(content: Mapping[str, Any]) -> str:
