@@ -13,7 +13,7 @@ from lra.studies.schema import Column, Planned, Row
 from lra.tables import text
 from lra.tables.layout import Document, Entry, Grid, seeds
 from lra.tables.render import CSV_MEASURED, CsvWriter, csv_alike, csv_cell
-from lra.tables.select import Cell, newest, place
+from lra.tables.select import Alike, Cell, newest, place
 
 
 class Group(NamedTuple):
@@ -67,23 +67,41 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
 
 
 def document(found: Groups) -> Document:
-    """One line for each group and one for its excluded runs that are equal but for the seed."""
-    also = any(g.also for g in found.groups)
+    """One line for each group and one for its excluded runs that are equal but for the seed.
+
+    What holds for all of them, the recipe and the reasons why they are excluded, is said once above the lines.
+    """
+    cells = [g.cell for g in found.groups]
+    apart = [alike for cell in cells for alike in cell.excluded_alike]
+    experiments = list(dict.fromkeys(g.experiment for g in found.groups))
+    several, also = len(experiments) > 1, any(g.also for g in found.groups)
+    shared = [] if any(cell.counted for cell in cells) else _shared(apart)
+    header = [("Records", str(found.n))]
+    if not several:
+        header += [("Experiment", name) for name in experiments]
+    if shared:
+        header.append(("Excluded", f"all of them: {'; '.join(shared)}"))
     names = [key.rpartition(".")[2] for key in found.keys]
     titles = names if len(set(names)) == len(names) else found.keys
-    grid = Grid(["Experiment", *titles, *["Also changed"] * also, "Ours", "Seeds"], [])
+    grid = Grid([*["Experiment"] * several, *titles, *["Also changed"] * also, "Ours", "Seeds"], [])
     for g in found.groups:
-        start = [Entry(t) for t in (g.experiment, *g.values.values(), *[g.also] * also)]
-        counted = g.cell.complete + g.cell.partial + g.cell.failed
-        if counted:
-            numbers = ", ".join(str(r.identity.seed) for r in counted)
+        words = (*[g.experiment] * several, *g.values.values(), *[g.also] * also)
+        start = [Entry(word) for word in words]
+        if g.cell.counted:
+            numbers = ", ".join(str(r.identity.seed) for r in g.cell.counted)
             grid.lines.append([*start, Entry(text.ours(g.cell)), Entry(numbers)])
         for alike in g.cell.excluded_alike:
-            why = "; ".join([seeds(alike), *alike.reasons])
+            own = [reason for reason in alike.reasons if reason not in shared]
+            why = "; ".join([seeds(alike), *own]) if own else alike.seeds
             grid.lines.append([*start, Entry(text.excluded(*alike.records), "italic"), Entry(why)])
-    shown = text.shown_marks(e.text for line in grid.lines for e in line)
-    title = f"Records by {', '.join(found.keys)}"
-    return Document(title, [("Records", str(found.n))], [grid], shown + found.notes)
+    marks = text.shown_marks(e.text for line in grid.lines for e in line)
+    return Document(f"Records by {', '.join(found.keys)}", header, [grid], marks + found.notes)
+
+
+def _shared(apart: list[Alike]) -> list[str]:
+    """The reasons that all excluded runs have."""
+    first, *others = (alike.reasons for alike in apart)
+    return [reason for reason in first if all(reason in reasons for reasons in others)]
 
 
 def csv_text(found: Groups) -> str:
@@ -94,7 +112,7 @@ def csv_text(found: Groups) -> str:
     writer.writeheader()
     for g in found.groups:
         start = {"experiment": g.experiment, **g.values, "also_changed": g.also}
-        if g.cell.complete or g.cell.partial or g.cell.failed:
+        if g.cell.counted:
             writer.writerow(start | csv_cell(g.cell))
         writer.writerows(start | csv_alike(alike) for alike in g.cell.excluded_alike)
     return out.getvalue()

@@ -215,9 +215,8 @@ def csv_cell(cell: Cell) -> dict:
         row |= {"data": "+".join(sorted({r.data.variant for r in cell.complete}))}
     c = cell.comparison
     row |= {"delta": c.delta, "noise": c.noise, "verdict": c.verdict}
-    counted = cell.complete + cell.partial + cell.failed
-    row |= {"seeds": " ".join(str(r.identity.seed) for r in counted)}
-    row |= {"run_ids": " ".join(r.run_id for r in counted)}
+    row |= {"seeds": " ".join(str(r.identity.seed) for r in cell.counted)}
+    row |= {"run_ids": " ".join(r.run_id for r in cell.counted)}
     return row
 
 

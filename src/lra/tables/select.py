@@ -75,8 +75,13 @@ class Cell:
         return compare(summary, self.status == "chance", paper, higher_is_better)
 
     @property
+    def counted(self) -> list[RunRecord]:
+        """The runs that stand in the cell, finished or not."""
+        return self.complete + self.partial + self.failed
+
+    @property
     def records(self) -> list[RunRecord]:
-        return self.complete + self.partial + self.failed + self.excluded
+        return self.counted + self.excluded
 
     @property
     def excluded_alike(self) -> list[Alike]:
