@@ -1,20 +1,25 @@
-"""What `forked` loads once: everything that a training run imports."""
+"""What `forked` loads once: the libraries that a training run imports, with the settings that our commands give them.
+
+Nothing of ours stays loaded: a command imports it anew, from the copy of the code that it runs.
+"""
 
 import importlib
+import os
+import sys
 
-from lra import environment
+from lra.environment import DEFAULTS
 
-environment.settle()
+os.environ.update(DEFAULTS)
 for name in (
-    *(
-        "hydra.main",
-        "torch._dynamo",
-        "lra.sweep",
-        "lra.mixers.convolution",
-        "lra.kernels.s4d",
-        "lra.data.listops",
-    ),
-    *(f"lra.commands.{part}" for part in ("train", "tables", "study", "data")),
-    *(f"lra.training.{part}" for part in ("run", "fit", "forecast", "new_record", "plan", "evaluate")),
+    "torch._dynamo",
+    "pytorch_lightning",
+    "hydra",
+    "numba",
+    "scipy.linalg",
+    "matplotlib",
+    "pydantic",
+    "yaml",
 ):
     importlib.import_module(name)
+for name in [name for name in sys.modules if name.partition(".")[0] == "lra"]:
+    del sys.modules[name]

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import forked
 import pytest
 
 from lra.paths import CHECKOUT, CONFIG_DIR, REPORTED_DIR, STUDIES_DIR
@@ -34,15 +35,7 @@ def lra(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProces
     folder.mkdir(exist_ok=True)
     code = "import sys; from importlib.metadata import entry_points as e; e(name='lra')['lra'].load()()"
     environment = os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return forked.run("-c", code, *arguments, cwd=folder, env=environment)
 
 
 def test_everything_travels(site):
