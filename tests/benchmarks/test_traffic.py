@@ -62,3 +62,12 @@ def test_a_layer_of_s4d_moves_no_more_than_it_did():
     assert 80 < found["signals_a_layer"] < 108
     assert found["memory_seconds"] == found["bytes"] / 2.04e12
     assert found["tf32_seconds"] < found["float32_seconds"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "aim"),
+    [("lra/listops-s4d", 900), ("lra/text-s4d", 900), ("lra/listops-s4", 1800), ("lra/listops-dss", 900)],
+)
+def test_launches_of_a_step(recipe, aim):
+    """The kernels of all layers are generated in one call; 1,093 to 3,084 launches before."""
+    assert count(recipe_setting(recipe, None)).launches < aim

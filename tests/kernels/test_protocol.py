@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lra.errors import UserError
 from lra.kernels.base import Kernel, Rule
+from lra.kernels.together import together
 from lra.nodes import factory, target
 from lra.ops.long_conv import long_conv
 
@@ -64,6 +65,24 @@ def test_every_parameter_is_real_and_gets_a_gradient(config):
         assert not parameter.is_complex(), name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0])
+def test_the_kernels_of_several_layers_are_generated_in_one_call(config, rate):
+    layers = [build(config).double() for _ in range(3)]
+    if not layers[0].feature_axes:
+        pytest.skip("this kernel is generated one layer at a time")
+    with torch.no_grad():
+        for parameter in (p for layer in layers for p in layer.parameters()):
+            parameter.mul_(1 + torch.rand_like(parameter) / 10)
+    weight = torch.randn(2, 4, 37).double()
+    results = []
+    for kernels in (together(layers, 37, rate), [layer(37, rate) for layer in layers]):
+        loss = sum((i + 1) * (kernel * weight).sum() for i, kernel in enumerate(kernels))
+        gradients = torch.autograd.grad(loss, [p for layer in layers for p in layer.parameters()])
+        results.append([*kernels, *gradients])
+    for ours, apart in zip(*results, strict=True):
+        torch.testing.assert_close(ours, apart)
 
 
 def test_rules_name_parameters(config):

@@ -6,7 +6,8 @@ Shape legend, used in all of `lra`: B batch, L length, H features, N state size,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,6 +19,10 @@ class Rule(NamedTuple):
 
     lr: float | None
     weight_decay: float | None
+
+
+# The axis of each parameter that runs over the features, or over sets that they use in turn; None where all share it.
+Axes = Mapping[str, int | None]
 
 
 class Kernel(nn.Module, ABC):
@@ -33,6 +38,7 @@ class Kernel(nn.Module, ABC):
 
     features: int
     channels: int
+    feature_axes: ClassVar[Axes] = {}  # of all parameters: with it a GPU generates all layers in one call
 
     @abstractmethod
     def forward(self, length: int, rate: float = 1.0) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from lra.bounds import Count, StateSize, StepSize
 from lra.errors import UserError
 from lra.kernels import inits
-from lra.kernels.base import Kernel, Rule
+from lra.kernels.base import Axes, Kernel, Rule
 from lra.kernels.discretize import EPSILON, Gradient, softmax_gain, softmax_kernel
 from lra.kernels.hippo import normal_plus_low_rank
 from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
@@ -53,6 +53,8 @@ class DSS(Kernel):
     Parameters, all real: log_dt (H, 2), or (H, 1) for a common step; Lambda_real and Lambda_imag (N,);
     W (C, H, N, 2), which stands for the product of B and C.
     """
+
+    feature_axes: ClassVar[Axes] = {"log_dt": 0, "Lambda_real": None, "Lambda_imag": None, "W": 1}
 
     @checked
     def __init__(

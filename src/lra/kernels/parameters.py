@@ -24,6 +24,13 @@ def parameter(value: Tensor, lr: float | None = None) -> nn.Parameter:
     return nn.Parameter(value.to(torch.get_default_dtype()), requires_grad=lr != 0)
 
 
+def of_each_feature(sets: Tensor, features: int, axis: int = 0) -> Tensor:
+    """The values of `features` features from those of sets that they use in turn: feature h has set h mod S."""
+    repeats = [1] * sets.dim()
+    repeats[axis] = features // sets.shape[axis]
+    return sets if repeats[axis] == 1 else sets.repeat(repeats)
+
+
 def undecayed(roles: Mapping[str, str], lr: Mapping[str, Rate]) -> dict[str, Rule]:
     """Rules for parameters by name, given their roles: the role's learning rate and no weight decay."""
     return {name: Rule(lr[role], 0.0) for name, role in roles.items()}

@@ -4,7 +4,7 @@ A = Λ − P P* and with the initial measures of "How to Train Your HiPPO" (arXi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from torch import Tensor
 from lra.bounds import Count, StateSize, StepSize, Width
 from lra.errors import UserError
 from lra.kernels import inits
-from lra.kernels.base import Kernel, Rule
+from lra.kernels.base import Axes, Kernel, Rule
 from lra.kernels.hippo import Measure, normal_plus_low_rank
-from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, of_each_feature, parameter, undecayed
 from lra.ops import dplr
 from lra.ops.precision import as_complex, as_pair
 from lra.options import checked
@@ -58,6 +58,8 @@ class S4(Kernel):
     converted at construction and belongs to that T. The kernel at rate r is then that of the truncation at
     round(T / r), which resamples the system only approximately; with 'plain' it does so exactly.
     """
+
+    feature_axes: ClassVar[Axes] = {"log_dt": 0, "A_real": 0, "A_imag": 0, "P": 1, "B": 0, "C": 1}
 
     @checked
     def __init__(
@@ -114,13 +116,13 @@ class S4(Kernel):
     def continuous(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Λ (H, M), P (R, H, M), B (H, M), C (C, H, M) and dt (H, 1); all but C in double precision."""
         eigenvalues = torch.complex(-self.A_real.double().exp(), -self.A_imag.double())
-        repeats = self.features // len(eigenvalues)
+        features = len(self.log_dt)
         P, B = as_complex(self.P.double()), as_complex(self.B.double())
         dt = self.log_dt.double().exp().unsqueeze(1)
         return (
-            eigenvalues.repeat(repeats, 1),
-            P.repeat(1, repeats, 1),
-            B.repeat(repeats, 1),
+            of_each_feature(eigenvalues, features),
+            of_each_feature(P, features, axis=1),
+            of_each_feature(B, features),
             as_complex(self.C),
             dt,
         )

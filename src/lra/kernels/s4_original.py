@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from lra.bounds import Count, StateSize, StepSize
 from lra.errors import UserError
 from lra.kernels import inits
-from lra.kernels.base import Kernel, Rule
+from lra.kernels.base import Axes, Kernel, Rule
 from lra.kernels.hippo import normal_plus_low_rank
 from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
 from lra.kernels.s4 import DPLRSystem
@@ -27,6 +27,16 @@ class S4Original(Kernel):
     C (I − Ā^T), T the longest length, and starts as drawn. Parameters, all real: log_dt (H,), A_real and A_imag
     (N/2,) with Λ = A_real − i A_imag, P and Q (R, H, N/2, 2), B (H, N/2, 2), C (C, H, N/2, 2).
     """
+
+    feature_axes: ClassVar[Axes] = {
+        "log_dt": 0,
+        "A_real": None,
+        "A_imag": None,
+        "P": 1,
+        "Q": 1,
+        "B": 0,
+        "C": 1,
+    }
 
     @checked
     def __init__(
@@ -71,7 +81,7 @@ class S4Original(Kernel):
         eigenvalues = torch.complex(self.A_real.double(), -self.A_imag.double())
         P, Q, B = (as_complex(x.double()) for x in (self.P, self.Q, self.B))
         dt = self.log_dt.double().exp().unsqueeze(1)
-        return eigenvalues.expand(self.features, -1), P, Q, B, as_complex(self.C), dt
+        return eigenvalues.expand(len(self.log_dt), -1), P, Q, B, as_complex(self.C), dt
 
     def forward(self, length: int, rate: float = 1.0) -> Tensor:
         A, P, Q, B, C, dt = self.continuous()

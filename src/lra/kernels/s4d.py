@@ -4,7 +4,7 @@ Space Models", arXiv 2206.11893)."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from torch import Tensor
 from lra.bounds import StateSize, StepSize, Width
 from lra.errors import UserError
 from lra.kernels import inits
-from lra.kernels.base import Kernel, Rule
+from lra.kernels.base import Axes, Kernel, Rule
 from lra.kernels.discretize import as_discrete, bilinear, softmax_kernel, zoh
-from lra.kernels.parameters import Rate, learning_rates, parameter, undecayed
+from lra.kernels.parameters import Rate, learning_rates, of_each_feature, parameter, undecayed
 from lra.ops.precision import as_complex, as_pair
 from lra.ops.vandermonde import vandermonde
 from lra.options import checked
@@ -57,6 +57,8 @@ class S4D(Kernel):
     so options here: how ξ is drawn (log-uniform between dt_min and dt_max) and which of ξ, angles and B train (`lr`).
     Of its N angles on the circle the N/2 in [0, π) are kept; the paper's half plane has one more, π itself.
     """
+
+    feature_axes: ClassVar[Axes] = {"log_dt": 0, "A_real": 0, "A_imag": 0, "B": 0, "C": 1}
 
     @checked
     def __init__(
@@ -134,11 +136,11 @@ class S4D(Kernel):
         elif self.real_part == "relu":
             real = real.relu() + inits.FLOOR
         A = torch.complex(-real, -self.A_imag.double())
-        repeats = self.features // A.shape[0]
-        A, dt = A.repeat(repeats, 1), self.log_dt.double().exp().unsqueeze(1)
+        features = len(self.log_dt)
+        A, dt = of_each_feature(A, features), self.log_dt.double().exp().unsqueeze(1)
         if self.discretization == "none":
             A = torch.complex(A.real, A.imag / dt)  # Δ A has the angle itself
-        return A, as_complex(self.B.double()).repeat(repeats, 1), as_complex(self.C), dt
+        return A, of_each_feature(as_complex(self.B.double()), features), as_complex(self.C), dt
 
     def forward(self, length: int, rate: float = 1.0) -> Tensor:
         A, B, C, dt = self.continuous()

@@ -6,8 +6,8 @@ Shape legend, used in all of `lra`: B batch, L length, H features, N state size,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -35,6 +35,14 @@ class SequenceMixer(nn.Module, ABC):
         depend on the padding. `rate` multiplies the step size: 2.0 reads a signal that was sampled at half the
         training rate. Raises UserError for a rate other than 1 if there is no notion of one.
         """
+
+    @classmethod
+    def prepare(cls, mixers: Sequence[Self], length: int, rate: float) -> list[dict[str, Any]]:
+        """Further keyword arguments of `forward`, for each of several mixers of a model.
+
+        They depend on the parameters alone, so that all layers can be prepared at once. None by default.
+        """
+        return [{} for _ in mixers]
 
     def optimizer_rules(self) -> dict[str, Rule]:
         """Rules of this module's own parameters by name; those not named follow the optimizer's defaults."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lra.errors import UserError
 from lra.kernels.base import Kernel
+from lra.kernels.together import joinable, together
 from lra.mixers.base import SequenceMixer
 from lra.ops.long_conv import long_conv
 
@@ -37,8 +38,17 @@ class Convolution(SequenceMixer):
         self.kernel = kernel(features=features, channels=2 * channels if bidirectional else channels)
         self.D = nn.Parameter(torch.randn(channels, features))
 
-    def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
-        kernel = self.kernel(u.shape[-1], rate)
+    @classmethod
+    def prepare(cls, mixers: Sequence[Self], length: int, rate: float) -> list[dict[str, Any]]:
+        kernels = [mixer.kernel for mixer in mixers]
+        if not joinable(kernels):
+            return super().prepare(mixers, length, rate)
+        return [{"kernel": kernel} for kernel in together(kernels, length, rate)]
+
+    def forward(
+        self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0, kernel: Tensor | None = None
+    ) -> Tensor:
+        kernel = self.kernel(u.shape[-1], rate) if kernel is None else kernel
         y = long_conv(u, kernel, bidirectional=self.bidirectional, skip=self.D, mask=mask)  # (B, C, H, L)
         return y.flatten(1, 2)
 

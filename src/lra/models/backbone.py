@@ -62,9 +62,18 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, rate: float = 1.0) -> Tensor:
         """x (B, H, L) -> (B, H, L); mask (B, 1, L) is 1 on valid positions."""
-        for block in self.blocks:
-            x = block(x, mask if self.mask_padding else None, rate)
+        for block, prepared in zip(self.blocks, self._prepared(x.shape[-1], rate), strict=True):
+            x = block(x, mask if self.mask_padding else None, rate, **prepared)
         return self.norm(x)
+
+    def _prepared(self, length: int, rate: float) -> list[dict[str, Any]]:
+        """What the mixer of each block is given besides signals, made for all mixers of a class at once."""
+        mixers = [block.mixer for block in self._blocks()]
+        made = {
+            kind: iter(kind.prepare([mixer for mixer in mixers if type(mixer) is kind], length, rate))
+            for kind in {type(mixer) for mixer in mixers}
+        }
+        return [next(made[type(mixer)]) for mixer in mixers]
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list[Any]:
         """The states of all blocks, for `step`. Raises UserError if one of them has no recurrent mode."""

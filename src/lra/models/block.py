@@ -29,9 +29,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.mixer, self.mixing, self.norm, self.prenorm = mixer, mixing, norm, prenorm
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0, **prepared: Any) -> Tensor:
+        """`prepared` is what the mixer's `prepare` gave for it."""
         z = self.norm(x) if self.prenorm else x
-        x = self.mixing(self.mixer(z, mask, rate), residual=x)
+        x = self.mixing(self.mixer(z, mask, rate, **prepared), residual=x)
         return x if self.prenorm else self.norm(x)
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:
