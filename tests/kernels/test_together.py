@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 import torch
+from benchmarks.traffic import META, Traffic
 
-from lra.benchmarks.traffic import META, Traffic
 from lra.kernels.dss import DSS
 from lra.kernels.s4 import S4
 from lra.kernels.s4d import S4D
