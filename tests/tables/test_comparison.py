@@ -4,6 +4,7 @@ import pytest
 from factory import make_record
 from rich.console import Console
 
+from lra.paths import workspace
 from lra.records import store
 from lra.tables.comparison import comparison
 
@@ -80,3 +81,13 @@ def test_bad_records_are_named(shown, tmp_path):
     broken.parent.mkdir()
     broken.write_text("{")
     assert "left out" in shown(make_record())
+
+
+def test_data_that_the_study_allows_are_not_excluded():
+    record = store.find("3460a547dd83", workspace() / "results")
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(comparison(record, workspace() / "results"))
+    text = console.file.getvalue()
+    assert "excluded" not in text
+    assert "53.6 (n=1)" in text
+    assert "Paper" not in text  # no paper reports it

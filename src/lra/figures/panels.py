@@ -59,12 +59,20 @@ def panels(n: int, height: float = 2.8, title: str = "") -> tuple[Figure, Sequen
     """A figure of n axes, three in a row at most, `height` inches each, under a title."""
     across = min(n, 3)
     down = math.ceil(n / across)
-    figure = Figure(figsize=(4.2 * across, max(height, 1.6) * down), layout="constrained", facecolor="white")
-    figure.suptitle("\n".join(textwrap.fill(line, 50 * across) for line in title.splitlines()))
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, 50 * across)]
+    size = 4.2 * across, max(height, 1.6) * down + 0.2 * len(lines)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    figure.suptitle("\n".join(lines))
     axes = list(figure.subplots(down, across, squeeze=False).flat)
     for unused in axes[n:]:
         unused.remove()
     return figure, axes[:n]
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A vertical axis of rows with these names, from below, wrapped."""
+    axes.set_yticks(range(len(names)), [textwrap.fill(name, 28) for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
 
 
 def look(index: int) -> tuple[str, str]:

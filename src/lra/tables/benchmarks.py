@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lra.tables.layout import Document, Entry, Grid
+from lra.tables.layout import Document, Grid
+from lra.tables.text import Entry
 
 Row = dict[str, Any]
 

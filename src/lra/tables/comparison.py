@@ -13,7 +13,7 @@ from lra.errors import UserError
 from lra.paths import CHECKOUT, short
 from lra.records import store
 from lra.records.schema import RunRecord
-from lra.studies.schema import Planned, Study, load_studies
+from lra.studies.schema import PAPER_DATA, Column, Planned, Study, load_studies
 from lra.tables import text
 from lra.tables.layout import family_grid
 from lra.tables.render import terminal_grid
@@ -53,7 +53,7 @@ def comparison(
     return Group(
         *_left_out(problems),
         terminal_grid(family_grid(table, planned.column)),
-        result_card(record, place, cell.reported, planned.column.protocol, study.name),
+        result_card(record, place, cell.reported, planned.column, study.name),
     )
 
 
@@ -83,17 +83,16 @@ def result_card(
     record: RunRecord,
     place: Path,
     reported: Reported | None,
-    protocol: str | None = None,
+    column: Column | None = None,
     study: str | None = None,
 ) -> RenderableType:
     """Ours, the majority class, the paper's number, the difference and what it means; for one run, finished or not.
 
-    `place` is the record's file; `protocol` is how the paper chose its checkpoint, None without a paper to compare
-    with; `study` has the cell of this run.
+    `place` is the record's file; `study` and `column` have the cell of this run, if there is one.
     """
     grid = RichTable.grid(padding=(0, 2))
     for label, words in [
-        *_lines(record, reported, protocol or record.data.protocol),
+        *_lines(record, reported, column),
         ("record", short(place)),
         ("next", _next(record, study)),
     ]:
@@ -104,9 +103,10 @@ def result_card(
     return Panel(grid, title=title, title_align="left", expand=False)
 
 
-def _lines(record: RunRecord, reported: Reported | None, protocol: str) -> list[tuple[str, str]]:
+def _lines(record: RunRecord, reported: Reported | None, column: Column | None) -> list[tuple[str, str]]:
     metric, test, majority = record.metrics.name, record.metrics.test, record.metrics.chance
-    why = reasons_excluded(record, protocol)
+    protocol, data = (column.protocol, column.data) if column else (record.data.protocol, PAPER_DATA)
+    why = reasons_excluded(record, protocol, data)
     lines = [("ours", _our_words(record))]
     if majority is not None:
         lines.append(("majority class", text.number(majority * scale(record), metric)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lra.records.schema import RunRecord
 from lra.tables import text
+from lra.tables.result import of_cell
 from lra.tables.select import Cell, Table
 
 
@@ -19,9 +20,9 @@ def explain(table: Table, where: str) -> str:
     if experiment is None:
         return "\n".join([*lines, "ours      nothing to run: the row is reported only"])
     changes = " ".join(f"{k}={v}" for k, v in planned_changes.items())
-    difference = text.difference(cell.comparison, column.metric)
+    result = of_cell(cell)[0]
     lines += [
-        f"ours      {'  '.join(p for p in (text.ours(cell), difference) if p)}",
+        f"ours      {'  '.join(p for p in (result.ours.text, result.difference.text) if p)}",
         f"run       {' '.join(p for p in (f'lra train experiment={experiment}', changes) if p)}",
         f"seeds     {', '.join(map(str, seeds))} planned",
     ]

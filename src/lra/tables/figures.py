@@ -10,11 +10,12 @@ import textwrap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lra.figures.panels import COLORS, in_style, look, panels
+from lra.figures.panels import COLORS, in_style, look, name_rows, panels
 from lra.records.schema import RunRecord
 from lra.tables.group import Groups
+from lra.tables.result import Result
 from lra.tables.run_figures import curve, unit
-from lra.tables.select import Alike, Cell, Table
+from lra.tables.select import Cell, Table
 from lra.tables.statistics import summarize
 
 
@@ -67,12 +68,11 @@ def dots(table: Table) -> Figure | None:
                 axes.errorbar(
                     mean, y - 0.2, xerr=std, fmt="D", color=COLORS[1], markerfacecolor="white", capsize=3
                 )
-        axes.set_yticks(range(len(cells)), [c.planned.row.title for c in reversed(cells)])
+        name_rows(axes, [c.planned.row.title for c in reversed(cells)])
         if any(map(_paper, cells)):
             axes.plot([], [], "o", color=COLORS[0], label="ours")
             axes.plot([], [], "D", color=COLORS[1], markerfacecolor="white", label="the paper's")
             axes.legend()
-        axes.set_ylim(-0.6, len(cells) - 0.4)
         axes.set(title=column.title, xlabel=f"test {unit(cells[0].complete[0])}")
     return figure
 
@@ -108,13 +108,13 @@ def by_options(found: Groups) -> Figure | None:
 
     Mean and std over seeds; hollow where the runs are excluded, with the reasons below.
     """
-    recipes: dict[str, list[tuple[str, str, list[RunRecord], list[str]]]] = {}
+    recipes: dict[str, list[tuple[str, str, Result]]] = {}
     for group in found.groups:
         first, *others = group.values.values()
         title = "\n".join([group.experiment, *textwrap.wrap(group.also, 44)])
-        runs = [Alike(group.cell.complete, [])] if group.cell.complete else []
-        for alike in runs + [a for a in group.cell.excluded_alike if a.records[0].status == "complete"]:
-            recipes.setdefault(title, []).append((first, ", ".join(others), *alike))
+        for result in group.results:
+            if "mean" in result.numbers:
+                recipes.setdefault(title, []).append((first, ", ".join(others), result))
     if not recipes:
         return None
     ours = [point for points in recipes.values() for point in points]
@@ -124,18 +124,17 @@ def by_options(found: Groups) -> Figure | None:
     figure, axes_of = panels(len(recipes), 0.9 + 0.3 * most, title)
     for axes, (name, points) in zip(axes_of, recipes.items(), strict=True):
         values = list(dict.fromkeys(first for first, *_ in points))[::-1]
-        for first, other, records, reasons in points:
-            s, i = summarize(records), others.index(other)
+        for first, other, result in points:
+            s, i = summarize(result.records), others.index(other)
             color, y = COLORS[i % len(COLORS)], values.index(first) - 0.3 * i / len(others)
-            fill = "white" if reasons else color
+            fill = "white" if result.reasons else color
             axes.errorbar(s.mean, y, xerr=s.std, fmt="o", color=color, markerfacecolor=fill, capsize=3)
-        axes.set_yticks(range(len(values)), values)
-        axes.set(title=name, xlabel=f"test {unit(points[0][2][0])}", ylabel=found.keys[0])
-        axes.set_ylim(-0.6, len(values) - 0.4)
+        name_rows(axes, values)
+        axes.set(title=name, xlabel=f"test {unit(points[0][2].records[0])}", ylabel=found.keys[0])
     for i, other in enumerate(filter(None, others)):
         axes_of[0].plot([], [], "o", color=COLORS[i % len(COLORS)], label=other)
     figure.legend(loc="outside right upper")
-    if why := sorted({reason for *_, reasons in ours for reason in reasons}):
+    if why := sorted({reason for *_, result in ours for reason in result.reasons}):
         figure.supxlabel(textwrap.fill(f"Hollow: {'; '.join(why)}", 110), fontsize="small")
     return figure
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
@@ -11,9 +10,11 @@ from lra.errors import UserError, near
 from lra.records.schema import RunRecord
 from lra.studies.schema import Column, Planned, Row
 from lra.tables import text
-from lra.tables.layout import Document, Entry, Grid, seeds
-from lra.tables.render import CSV_MEASURED, CsvWriter, csv_alike, csv_cell
-from lra.tables.select import Alike, Cell, newest, place
+from lra.tables.layout import Document, Grid
+from lra.tables.render import CSV_MEASURED, csv_rows
+from lra.tables.result import Result, of_cell
+from lra.tables.select import Cell, newest, place
+from lra.tables.text import Entry
 
 
 class Group(NamedTuple):
@@ -22,7 +23,7 @@ class Group(NamedTuple):
     experiment: str
     values: dict[str, str]  # of the keys
     also: str  # other changes, as `key=value, …`
-    cell: Cell
+    results: list[Result]  # of the runs that count, and of excluded ones that are equal but for the seed
 
 
 class Groups(NamedTuple):
@@ -60,7 +61,8 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
         cell, superseded = _cell(found[one])
         notes += superseded
         name, _, also, *values = one
-        groups.append(Group(name, dict(zip(keys, values, strict=True)), also, cell))
+        measured = [result for result in of_cell(cell) if result.records]
+        groups.append(Group(name, dict(zip(keys, values, strict=True)), also, measured))
     if len(chosen) < len(records):
         notes.append(f"{len(records) - len(chosen)} records without {' and '.join(keys)} are left out")
     return Groups(keys, groups, notes, len(chosen))
@@ -71,11 +73,10 @@ def document(found: Groups) -> Document:
 
     What holds for all of them, the recipe and the reasons why they are excluded, is said once above the lines.
     """
-    cells = [g.cell for g in found.groups]
-    apart = [alike for cell in cells for alike in cell.excluded_alike]
+    measured = [result for g in found.groups for result in g.results]
+    shared = [r for r in measured[0].reasons if all(r in m.reasons for m in measured)] if measured else []
     experiments = list(dict.fromkeys(g.experiment for g in found.groups))
     several, also = len(experiments) > 1, any(g.also for g in found.groups)
-    shared = [] if any(cell.counted for cell in cells) else _shared(apart)
     header = [("Records", str(found.n))]
     if not several:
         header += [("Experiment", name) for name in experiments]
@@ -85,37 +86,20 @@ def document(found: Groups) -> Document:
     titles = names if len(set(names)) == len(names) else found.keys
     grid = Grid([*["Experiment"] * several, *titles, *["Also changed"] * also, "Ours", "Seeds"], [])
     for g in found.groups:
-        words = (*[g.experiment] * several, *g.values.values(), *[g.also] * also)
-        start = [Entry(word) for word in words]
-        if g.cell.counted:
-            numbers = ", ".join(str(r.identity.seed) for r in g.cell.counted)
-            grid.lines.append([*start, Entry(text.ours(g.cell)), Entry(numbers)])
-        for alike in g.cell.excluded_alike:
-            own = [reason for reason in alike.reasons if reason not in shared]
-            why = "; ".join([seeds(alike), *own]) if own else alike.seeds
-            grid.lines.append([*start, Entry(text.excluded(*alike.records), "italic"), Entry(why)])
+        start = [Entry(word) for word in (*[g.experiment] * several, *g.values.values(), *[g.also] * also)]
+        grid.lines += [[*start, result.ours, Entry(result.why(shared))] for result in g.results]
     marks = text.shown_marks(e.text for line in grid.lines for e in line)
     return Document(f"Records by {', '.join(found.keys)}", header, [grid], marks + found.notes)
 
 
-def _shared(apart: list[Alike]) -> list[str]:
-    """The reasons that all excluded runs have."""
-    first, *others = (alike.reasons for alike in apart)
-    return [reason for reason in first if all(reason in reasons for reasons in others)]
-
-
 def csv_text(found: Groups) -> str:
     """The numbers unrounded, in columns of their own: one row for each line of the document."""
-    out = io.StringIO()
-    fields = ["experiment", *found.keys, "also_changed", *CSV_MEASURED]
-    writer = CsvWriter(out, fields, extrasaction="ignore")
-    writer.writeheader()
-    for g in found.groups:
-        start = {"experiment": g.experiment, **g.values, "also_changed": g.also}
-        if g.cell.counted:
-            writer.writerow(start | csv_cell(g.cell))
-        writer.writerows(start | csv_alike(alike) for alike in g.cell.excluded_alike)
-    return out.getvalue()
+    rows = (
+        r.numbers | {"experiment": g.experiment, **g.values, "also_changed": g.also}
+        for g in found.groups
+        for r in g.results
+    )
+    return csv_rows(["experiment", *found.keys, "also_changed", *CSV_MEASURED], rows)
 
 
 def _key(record: RunRecord, config: dict[str, Any], keys: list[str]) -> tuple[str, ...]:

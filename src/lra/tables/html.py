@@ -12,8 +12,9 @@ from lra.figures.panels import svg
 from lra.records.schema import RunRecord
 from lra.tables import figures, run_figures, text
 from lra.tables.explain import explain
-from lra.tables.layout import best_cells, difference, document, printed_title
-from lra.tables.select import AverageCell, Cell, Table
+from lra.tables.layout import document, printed_title
+from lra.tables.result import by_place, columns, results
+from lra.tables.select import Table
 from lra.tables.statistics import scale
 
 
@@ -38,16 +39,12 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
 
 def _study(table: Table) -> dict[str, Any]:
     """What the template needs of one study; in its table each cell holds paper, ours and Δ."""
-    study = table.study
-    doc, best = document(table), best_cells(table)
+    study, doc = table.study, document(table)
+    shown = by_place(results(table))
     rows = [
         {
             "title": printed_title(table, row),
-            "cells": [_cell(table, table.cell(row, column), best) for column in study.columns],
-            "averages": [
-                _average(table.averages.get((row.key, a.key)), measured=row.experiment is not None)
-                for a in study.averages
-            ],
+            "results": [shown.get((row.key, column.key)) for column in columns(study)],
         }
         for row in study.rows
     ]
@@ -56,7 +53,8 @@ def _study(table: Table) -> dict[str, Any]:
         "title": study.title,
         "header": doc.header,
         "footer": doc.footer,
-        "columns": [c.title for c in study.columns] + [a.title for a in study.averages],
+        "columns": [column.title for column in columns(study)],
+        "explain": {where: explain(table, ":".join(where)) for where in table.cells},
         "rows": rows,
         "excluded": doc.grids[1:],
         "complete": sum(c.status in ("complete", "chance") for c in table.measured),
@@ -65,30 +63,6 @@ def _study(table: Table) -> dict[str, Any]:
         "curves": svg(figures.learning_curves(table)),
         "dots": svg(figures.dots(table)),
         "scatter": svg(figures.against_paper(table)),
-    }
-
-
-def _cell(table: Table, cell: Cell | None, best: list[Cell]) -> dict[str, Any] | None:
-    if cell is None:
-        return None
-    paper = cell.reported.value.mean if cell.reported else None
-    return {
-        "paper": text.paper(cell.reported),
-        "ours": text.ours(cell),
-        "delta": difference(cell),
-        "best": cell in best,
-        "order": cell.summary.mean if cell.summary else paper,
-        "explain": explain(table, f"{cell.planned.row.key}:{cell.planned.column.key}"),
-        "runs": [r.run_id for r in cell.records],
-    }
-
-
-def _average(average: AverageCell | None, measured: bool) -> dict[str, Any]:
-    value = average and (average.reported if average.mean is None else average.mean)
-    return {
-        "paper": text.paper_average(average),
-        "ours": text.average(average) if measured else "",
-        "order": value,
     }
 
 

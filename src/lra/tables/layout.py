@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
 
 from lra.studies.schema import Column, Row
 from lra.tables import text
-from lra.tables.select import Alike, Cell, Table
-from lra.tables.statistics import summarize
+from lra.tables.result import Result, by_place, columns, results
+from lra.tables.select import Table
+from lra.tables.text import BLANK, Entry
 
-Style = Literal["", "bold", "italic", "good", "bad"]
-
-
-_VERDICT_STYLE: dict[str, Style] = {"match": "good", "below": "bad", "worse": "bad"}
-
-
-class Entry(NamedTuple):
-    text: str
-    style: Style = ""
+Shown = dict[tuple[str, str], Result]  # by row key and column or average key
 
 
 @dataclass
@@ -42,11 +34,12 @@ def document(table: Table, compact: bool = False) -> Document:
     rows = table.study.rows
     if compact:
         rows = [row for row in rows if row.experiment] or rows
-    grids = [_long(table, rows) if compact else _printed(table)]
+    found = results(table)
+    shown = by_place(found)
+    grids = [_long(table, rows, shown) if compact else _printed(table, shown)]
     if not any(cell.reported for cell in table.cells.values()):  # no paper: every line is ours, without a Δ
         grids[0] = _without(grids[0], (2, 4) if compact else (1,))
-    excluded = [(c, alike) for c in table.cells.values() for alike in c.excluded_alike]
-    if excluded:
+    if excluded := [r for r in found if r.kind == "excluded"]:
         grids.append(_excluded(excluded))
     return Document(table.study.title, header(table), grids, _footer(table, grids, rows))
 
@@ -82,32 +75,26 @@ def header(table: Table) -> list[tuple[str, str]]:
     return lines
 
 
-def _printed(table: Table) -> Grid:
+def _printed(table: Table, shown: Shown) -> Grid:
     """Rows and columns as the paper prints them; under each paper line ours and the difference."""
-    study = table.study
-    best = best_cells(table)
-    grid = Grid(["Model", "", *[c.title for c in study.columns], *[a.title for a in study.averages]], [])
+    titles = [column.title for column in columns(table.study)]
+    grid = Grid(["Model", "", *titles], [])
     family = None
-    for row in study.rows:
+    for row in table.study.rows:
         if family not in (None, row.family):
             grid.breaks.add(len(grid.lines))
         family = row.family
-        cells = [table.cell(row, c) for c in study.columns]
-        averages = [table.averages.get((row.key, a.key)) for a in study.averages]
-        printed = [Entry(text.paper_average(a)) for a in averages]
-        paper_line = [Entry(text.paper(c.reported) if c else "") for c in cells] + printed
+        cells = [shown.get((row.key, column.key)) for column in columns(table.study)]
+        paper, ours, difference = (
+            [getattr(r, name) if r else BLANK for r in cells] for name in ("paper", "ours", "difference")
+        )
+        lines = {"paper": paper, "ours": ours, "Δ": difference}
+        always = "ours" if row.experiment else "paper"
         title = printed_title(table, row)
-        if any(e.text for e in paper_line) or row.experiment is None:
-            grid.lines.append([Entry(title), Entry("paper"), *paper_line])
-        if row.experiment is None:
-            continue
-        own = [Entry(text.ours(c), "bold" if c in best else "") if c else Entry("") for c in cells]
-        own += [Entry(text.average(a)) for a in averages]
-        named = bool(grid.lines) and grid.lines[-1][0].text == title
-        grid.lines.append([Entry("" if named else title), Entry("ours"), *own])
-        delta = [difference(c) if c else Entry("") for c in cells]
-        if any(e.text for e in delta):
-            grid.lines.append([Entry(""), Entry("Δ"), *delta, *[Entry("") for _ in averages]])
+        for name, line in lines.items():
+            if name == always or any(entry.text for entry in line):
+                grid.lines.append([Entry(title), Entry(name), *line])
+                title = ""
     return grid
 
 
@@ -124,10 +111,8 @@ def printed_title(table: Table, row: Row) -> str:
     return f"{row.title} ({sizes[0]})" if sizes else row.title
 
 
-def _long(table: Table, rows: list[Row]) -> Grid:
+def _long(table: Table, rows: list[Row], shown: Shown) -> Grid:
     """One line a cell, which fits 80 columns whatever the study."""
-    study = table.study
-    best = best_cells(table)
     grid = Grid(["Model", "Task", "Paper", "Ours", "Δ"], [])
     start, family = 0, ""
     for row in rows:
@@ -135,71 +120,32 @@ def _long(table: Table, rows: list[Row]) -> Grid:
         if first and (first - start > 1 or row.family != family):
             grid.breaks.add(first)
         start, family = first, row.family
-        for column in study.columns:
-            cell = table.cell(row, column)
-            if cell and (row.experiment or cell.reported):
-                own = Entry(text.ours(cell), "bold" if cell in best else "")
-                paper = Entry(text.paper(cell.reported))
-                grid.lines.append([Entry(""), Entry(column.title), paper, own, difference(cell)])
-        for policy in study.averages:
-            a = table.averages.get((row.key, policy.key))
-            entries = [Entry(text.paper_average(a)), Entry(text.average(a) if row.experiment else "")]
-            if any(e.text for e in entries):
-                grid.lines.append([Entry(""), Entry(policy.title), *entries, Entry("")])
-        grid.lines[first][0] = Entry(row.title)
+        title = row.title
+        for column in columns(table.study):
+            r = shown.get((row.key, column.key))
+            if r and (r.paper.text or r.ours.text):
+                grid.lines.append([Entry(title), Entry(column.title), r.paper, r.ours, r.difference])
+                title = ""
     return grid
 
 
-def _excluded(pairs: list[tuple[Cell, Alike]]) -> Grid:
-    lines = []
-    for cell, alike in pairs:
-        row, column = cell.planned.row, cell.planned.column
-        lines.append(
-            [
-                Entry(row.title),
-                Entry(column.title),
-                Entry(text.paper(cell.reported)),
-                Entry(text.excluded(*alike.records), "italic"),
-                Entry("; ".join([seeds(alike), *alike.reasons])),
-            ]
-        )
+def _excluded(found: list[Result]) -> Grid:
     return Grid(
         ["Model", "Task", "Paper", "Ours", "Why excluded"],
-        lines,
+        [[Entry(r.row.title), Entry(r.column.title), r.paper, r.ours, Entry(r.why())] for r in found],
         title="Excluded: reduced budgets, other data, other recipes. Not comparable with the paper; no verdict",
     )
 
 
-def seeds(alike: Alike) -> str:
-    """`seed 0` or `seeds 0, 1`."""
-    return f"{'seed' if len(alike.records) == 1 else 'seeds'} {alike.seeds}"
-
-
 def family_grid(table: Table, column: Column) -> Grid:
     """One column of a table that has the rows of a model family, one line a row."""
-    lines = []
-    for row in table.study.rows:
-        if cell := table.cell(row, column):
-            ours = Entry(text.ours(cell))
-            lines.append([Entry(row.title), Entry(text.paper(cell.reported)), ours, difference(cell)])
-    return Grid([column.title, "Paper", "Ours", "Δ"], lines, title=table.study.title)
-
-
-def difference(cell: Cell) -> Entry:
-    comparison = cell.comparison
-    words = text.difference(comparison, cell.planned.column.metric)
-    return Entry(words, _VERDICT_STYLE.get(comparison.verdict, ""))
-
-
-def best_cells(table: Table) -> list[Cell]:
-    """The best complete cell of each column that has several."""
-    best = []
-    for column in table.study.columns:
-        cells = [c for row in table.study.rows if (c := table.cell(row, column)) and c.status == "complete"]
-        if len(cells) > 1:
-            higher = cells[0].complete[0].metrics.higher_is_better
-            best.append((max if higher else min)(cells, key=lambda c: summarize(c.complete).mean))
-    return best
+    lines = [
+        [Entry(r.row.title), r.paper, r.ours, r.difference]
+        for r in results(table)
+        if r.column is column and r.kind == "cell"
+    ]
+    grid = Grid([column.title, "Paper", "Ours", "Δ"], lines, title=table.study.title)
+    return grid if any(line[1].text for line in lines) else _without(grid, (1, 3))
 
 
 def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:

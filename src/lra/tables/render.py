@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,9 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from lra.tables.layout import Document, Entry, Grid, document
-from lra.tables.select import Alike, Cell, Table
-from lra.tables.statistics import Summary, scale, summarize
+from lra.tables.layout import Document, Grid, document
+from lra.tables.result import results
+from lra.tables.select import Table
+from lra.tables.text import Entry
 from lra.terminal import visible
 
 _RICH = {"": "", "bold": "bold", "italic": "italic", "good": "green", "bad": "red"}
@@ -120,26 +120,6 @@ def _escape(text: str) -> str:
     return _line(text).translate(_LATEX)
 
 
-class CsvWriter(csv.DictWriter):
-    """Rows of values by field, with text that a spreadsheet would take for a formula quoted, as it advises."""
-
-    def __init__(self, out: io.StringIO, fields: Sequence[str], **options: Any) -> None:
-        super().__init__(out, fields, lineterminator="\n", **options)
-
-    def writerow(self, row: Mapping[str, Any]) -> None:
-        super().writerow({field: _safe(value) for field, value in row.items()})
-
-    def writerows(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        for row in rows:
-            self.writerow(row)
-
-
-def _safe(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else visible(value)
-
-
 def terminal(table: Table) -> RenderableType:
     """Readable at 80 columns: one line a cell."""
     return terminal_document(document(table, compact=True))
@@ -167,89 +147,19 @@ def terminal_grid(grid: Grid) -> RenderableType:
 
 def csv_text(table: Table) -> str:
     """All numbers unrounded: a row for each cell, each average, and excluded runs that are equal but for the seed."""
+    return csv_rows(CSV_FIELDS, ({"study": table.study.name} | result.numbers for result in results(table)))
+
+
+def csv_rows(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of values by field, with text that a spreadsheet would take for a formula quoted, as it advises."""
     out = io.StringIO()
-    writer = CsvWriter(out, CSV_FIELDS)
-    writer.writeheader()
-    for cell in table.cells.values():
-        writer.writerow(_csv_cell(table, cell))
-        writer.writerows(_csv_excluded(table, cell))
-    for (row, key), average in table.averages.items():
-        low, high = average.n or (None, None)
-        writer.writerow(
-            {
-                "study": table.study.name,
-                "row": row,
-                "column": key,
-                "kind": "average",
-                "n": low if low == high else f"{low}-{high}",
-                "mean": average.mean,
-                "reported": average.reported,
-            }
-        )
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_safe, fields))
+    writer.writerows([_safe(row.get(field)) for field in fields] for row in rows)
     return out.getvalue()
 
 
-def _csv_identity(table: Table, cell: Cell) -> dict:
-    row, column, experiment, planned_changes, _ = cell.planned
-    changes = json.dumps(planned_changes, sort_keys=True) if experiment else ""
-    known: dict[str, object] = {"study": table.study.name, "row": row.key, "column": column.key}
-    known |= {"experiment": experiment}
-    if cell.reported:
-        value, origin, _ = cell.reported
-        known |= {"reported": value.mean, "reported_std": value.std, "reported_n": value.n}
-        known |= {"reported_at_chance": value.at_chance, "arxiv": origin.arxiv, "table": origin.table}
-        known |= {"via": origin.via, "evidence": origin.evidence, "protocol": origin.protocol}
-    return known | {"changes": changes}
-
-
-def _csv_cell(table: Table, cell: Cell) -> dict:
-    return _csv_identity(table, cell) | csv_cell(cell)
-
-
-def csv_cell(cell: Cell) -> dict:
-    """The fields of the runs that count in a cell."""
-    row: dict[str, object] = {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
-    row |= {"n_failed": len(cell.failed), "n_partial": len(cell.partial)}
-    if s := cell.summary:
-        row |= _csv_summary(s) | {"chance": _chance(cell.complete[0]), "budget": "paper"}
-        row |= {"data": "+".join(sorted({r.data.variant for r in cell.complete}))}
-    c = cell.comparison
-    row |= {"delta": c.delta, "noise": c.noise, "verdict": c.verdict}
-    row |= {"seeds": " ".join(str(r.identity.seed) for r in cell.counted)}
-    row |= {"run_ids": " ".join(r.run_id for r in cell.counted)}
-    return row
-
-
-def _csv_excluded(table: Table, cell: Cell) -> list[dict]:
-    return [_csv_identity(table, cell) | csv_alike(alike) for alike in cell.excluded_alike]
-
-
-def csv_alike(alike: Alike) -> dict:
-    """The fields of excluded runs that are equal but for the seed."""
-    first = alike.records[0]
-    row = {
-        "kind": "excluded",
-        "status": first.status,
-        "chance": _chance(first),
-        "data": first.data.variant,
-        "budget": first.budget.kind,
-        "fraction": first.budget.fraction,
-        "why_excluded": "; ".join(alike.reasons),
-        "seeds": " ".join(str(r.identity.seed) for r in alike.records),
-        "run_ids": " ".join(r.run_id for r in alike.records),
-    }
-    return row | (_csv_summary(summarize(alike.records)) if first.status == "complete" else {})
-
-
-def _csv_summary(s: Summary) -> dict:
-    return {
-        "n": s.n,
-        "mean": s.mean,
-        "std": s.std,
-        "median": s.median,
-        "test_standard_error": s.sampling_error,
-    }
-
-
-def _chance(record) -> float | None:
-    return None if record.metrics.chance is None else record.metrics.chance * scale(record)
+def _safe(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else visible(value)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lra.figures.panels import COLORS, in_style, look, panels, spread
+from lra.figures.panels import COLORS, in_style, look, name_rows, panels, spread
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA
 from lra.tables import text
@@ -66,8 +66,8 @@ def resources(records: Iterable[RunRecord]) -> Figure | None:
             fill = color if record.budget.kind == "paper" else "white"
             y = recipes.index(record.identity.experiment)
             axes.plot(value, y, "o", color=color, markerfacecolor=fill, alpha=0.8)
-        axes.set_yticks(range(len(recipes)), recipes if axes is axes_of[0] else [])
-        axes.set(xlabel=label, ylim=(-0.6, len(recipes) - 0.4))
+        name_rows(axes, recipes if axes is axes_of[0] else [""] * len(recipes))
+        axes.set(xlabel=label)
         spread(axes, [value for _, value in shown])
     for i, device in enumerate(devices):
         figure.axes[0].plot([], [], "o", color=COLORS[i % len(COLORS)], label=device)

@@ -31,10 +31,6 @@ class Alike(NamedTuple):
     records: list[RunRecord]
     reasons: list[str]
 
-    @property
-    def seeds(self) -> str:
-        return ", ".join(str(r.identity.seed) for r in self.records)
-
 
 @dataclass
 class Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA
@@ -11,6 +12,17 @@ from lra.tables.reported import Reported
 from lra.tables.select import AverageCell, Cell
 from lra.tables.statistics import Comparison, at_chance, scale, summarize
 
+Style = Literal["", "bold", "italic", "good", "bad"]
+
+
+class Entry(NamedTuple):
+    """Words as a format sets them."""
+
+    text: str
+    style: Style = ""
+
+
+BLANK = Entry("")
 NOT_RUN = "·"
 NO_AVERAGE = "—"
 
@@ -136,13 +148,7 @@ def signed(delta: float | None, metric: str) -> str:
     return ("+" if delta > 0 else "−") + text
 
 
-def paper_average(cell: AverageCell | None) -> str:
-    return "" if cell is None or cell.reported is None else str(cell.reported)
-
-
-def average(cell: AverageCell | None) -> str:
-    if cell is None:
-        return ""
+def average(cell: AverageCell) -> str:
     if cell.mean is None or cell.n is None:
         return NO_AVERAGE
     low, high = cell.n
