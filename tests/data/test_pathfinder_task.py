@@ -99,7 +99,7 @@ def test_ranges(small: None, tmp_path: Path) -> None:
     assert np.allclose(a.numpy(), 2 * b.numpy() - 1)
 
 
-def test_a_killed_generation_goes_on(small: None, generated: tuple, tmp_path: Path) -> None:
+def test_a_killed_generation_resumes(small: None, generated: tuple, tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path)])
     try:
         deadline = time.monotonic() + 120

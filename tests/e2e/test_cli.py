@@ -44,6 +44,26 @@ def test_version_is_ours():
     assert train("--version").stdout.startswith("lra ")
 
 
+@pytest.mark.parametrize("command", [["train.py"], ["-m", "lra"]])
+def test_a_shell_completes_recipes_and_choices(command):
+    def complete(words: str) -> list[str]:
+        line = f"{'lra train' if command[-1] == 'lra' else 'python train.py'} {words}"
+        result = subprocess.run(
+            [sys.executable, *command, "-sc", "query=bash"],
+            cwd=CHECKOUT,
+            env=os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return result.stdout.split()
+
+    assert complete("seed=1 exp") == ["experiment="]
+    assert complete("seed=1 experiment=lra/listops-s4d") == ["experiment=lra/listops-s4d"]
+    assert {"experiment=scifar/s4d", "experiment=lra/image-s4d"} <= set(complete("experiment="))
+    assert complete("experiment=lra/listops-s4d budget=d") == ["budget=demo"]
+
+
 def loaded(script: str) -> list[str]:
     """Which of the large libraries a script imports."""
     large = {"torch", "numba", "wandb", "datasets", "pytorch_lightning"}
@@ -125,7 +145,7 @@ def test_sweep_without_a_job_that_can_run_says_so_once(smoke):
 
 
 @pytest.mark.slow
-def test_interrupted_run_goes_on(smoke, tmp_path):
+def test_interrupted_run_resumes(smoke, tmp_path):
     longer = [*smoke, "budget.epochs=8"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

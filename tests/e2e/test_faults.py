@@ -37,7 +37,7 @@ def whole(toy: dict[str, Any], _whole: dict[str, Any]) -> tuple[RunRecord, dict[
 
 @pytest.fixture
 def toy(toy: dict[str, Any]) -> dict[str, Any]:
-    toy["model"] |= {"dropout": 0.2, "norm": "batch"}  # random numbers and statistics must go on, too
+    toy["model"] |= {"dropout": 0.2, "norm": "batch"}  # random numbers and statistics must continue, too
     toy["trainer"]["checkpoint_minutes"] = 0
     return toy
 

@@ -116,7 +116,7 @@ def test_a_guess_in_a_recipe_is_marked():
         ({"protocol": "test_as_validation"}, "71.4", "validation is test_as_validation"),
     ],
 )
-def test_what_stands_apart(options, look, reason):
+def test_what_is_excluded(options, look, reason):
     found = cell(make_record(value=0.714, **options))
     assert (found.status, found.complete, found.comparison.verdict) == ("not run", [], "")
     assert text.excluded(found.excluded[0]) == look
@@ -134,7 +134,7 @@ def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_
         Study.model_validate(content)
 
 
-def test_fewer_samples_than_published_stand_apart():
+def test_fewer_samples_than_published_are_excluded():
     record = make_record()
     record.data.splits["test"].used = 1999
     assert cell(record).excluded == [record]

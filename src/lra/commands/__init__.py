@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -30,6 +31,9 @@ def main() -> None:
         print(*(f"  {command:11}{what}" for command, what in COMMANDS.items()), sep="\n")
     elif name == "--version":
         print(f"lra {__version__}")
+    elif name == "-sc":  # a shell that completes `lra train …`; Hydra takes one word for the program
+        os.environ["COMP_LINE"] = os.environ.get("COMP_LINE", "").replace("lra train", "lra", 1)
+        run("train", sys.argv[1:])
     else:
         run(name, arguments)
 

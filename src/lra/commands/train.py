@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ def main(arguments: list[str]) -> None:
     if "--version" in arguments:
         print(f"lra {__version__}")
         return
+    if any(text.startswith("query=") for text in arguments):  # a shell that completes a word
+        from lra.commands.usage import completions
+
+        if (recipes := completions(os.environ.get("COMP_LINE", ""))) is not None:
+            print(*recipes)
+            return
     import hydra
     from omegaconf import DictConfig
 

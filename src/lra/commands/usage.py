@@ -1,4 +1,4 @@
-"""What `lra train --help` says."""
+"""What `lra train --help` says, and how a shell completes recipes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ GROUPS = (
     "task",
     "logger",
 )  # in this order
+
+OPTION = "experiment="
 
 
 def usage(command: str) -> str:
@@ -45,6 +47,17 @@ def usage(command: str) -> str:
         f'  eval "$({command} -sc install=bash)"',
     ]
     return "\n".join(lines)
+
+
+def completions(line: str) -> list[str] | None:
+    """The recipes that complete the last word of a command line; None for words that Hydra completes.
+
+    Hydra's completion ends at the first folder of a group and knows no `experiment=lra/listops-s4d`.
+    """
+    word = line.rpartition(" ")[2]
+    if word.startswith(OPTION):
+        return [option for name in experiments() if (option := OPTION + name).startswith(word)]
+    return [OPTION] if word and OPTION.startswith(word) else None
 
 
 def _names(group: str) -> list[str]:

@@ -96,7 +96,7 @@ def new_record(
 
 
 def _changed(previous: RunRecord) -> list[str]:
-    """A sentence if the run goes on with a model whose code is another than before."""
+    """A sentence if the run continues with a model whose code is another than before."""
     names = changed(previous.code.sources, previous.config)
     if not names or not previous.budget.done_steps:
         return []

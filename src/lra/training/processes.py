@@ -144,7 +144,7 @@ def requeue() -> bool:
     """Put this SLURM job back into the queue, and say whether that was done.
 
     Only a job that SLURM counts as running is: one that it preempts is requeued by SLURM itself, one that the
-    user cancelled stays cancelled.
+    user canceled stays canceled.
     """
     if (job := slurm_job()) is None:
         return False
