@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.step import Setting
-from lra.ops import channel_norm, mixing
+from lra.ops import channel_norm, long_conv, mixing
 
 META = torch.device("meta")
 ONE_PASS = 8192  # points of a transform that cuFFT does in one kernel
@@ -125,6 +125,10 @@ class Fused:
         self.traffic.add(1, _bytes([mixed, bias, grad, factor, mixed]))
         return mixed
 
+    def correlate(self, grad, signal, conjugate, by_kernel):
+        self.traffic.add(1, _bytes([grad, signal, conjugate, grad, by_kernel]))
+        return grad.squeeze(1)
+
     def normalize(self, x, weight, bias, eps, y, mean, scale):
         self.traffic.add(1, _bytes([x, weight, bias, y, mean, scale]))
 
@@ -173,7 +177,7 @@ def row(setting: Setting, card: Card) -> dict[str, Any]:
 def _as_on_a_gpu(fused: Fused) -> Iterator[None]:
     """The Triton kernels where there would be some; autocast does not know the meta device."""
     with ExitStack() as stack:
-        for module in (channel_norm, mixing):
+        for module in (channel_norm, long_conv, mixing):
             stack.enter_context(mock.patch.object(module, "backend", return_value=fused))
         stack.enter_context(mock.patch.object(torch, "autocast", return_value=nullcontext()))
         stack.enter_context(mock.patch.object(torch, "is_autocast_enabled", return_value=False))

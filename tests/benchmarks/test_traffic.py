@@ -57,9 +57,10 @@ def test_bytes_of_a_step_grow_with_the_batch(kernel):
 
 
 def test_a_layer_of_s4d_moves_no_more_than_it_did():
-    """The aim is 80; 129 before the mixing product and the inverse transforms spared copies."""
+    """The aim is 80; 129 before the mixing product and the inverse transforms spared copies, 105 before the products
+    of spectra in the gradient were one kernel."""
     found = row(recipe_setting("lra/listops-s4d", None), CARDS["a100"])
-    assert 80 < found["signals_a_layer"] < 108
+    assert 80 < found["signals_a_layer"] < 96
     assert found["memory_seconds"] == found["bytes"] / 2.04e12
     assert found["tf32_seconds"] < found["float32_seconds"]
 

@@ -12,10 +12,10 @@ pytest.importorskip("triton", reason="Triton is made for Linux only")
 
 COMPARISON = """
 import sys, torch
-from lra.ops import blocks, channel_norm, fused, mixing
+from lra.ops import blocks, channel_norm, fused, long_conv, mixing
 
 device = torch.device(sys.argv[1])
-for module in (channel_norm, mixing):
+for module in (channel_norm, long_conv, mixing):
     module.backend = lambda device: fused
     module.position_blocks = lambda x: [(...,)]
 
@@ -51,6 +51,11 @@ for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
                     options["inner"] = torch.randint(2, (B, I, positions)) * 1.25
                     options["outer"] = torch.randint(2, (B, H, positions)) * 1.5
                 compare(mixing.mix, mixing.mix_naive, tensors, dtype, tolerance, **options)
+    for channels in (1, 2):
+        for L in (1, 1100):
+            tensors = torch.randn(B, H, L), torch.randn(2 * channels, H, L)
+            options = {"bidirectional": True}
+            compare(long_conv.long_conv, long_conv.long_conv_naive, tensors, dtype, tolerance, **options)
 print("equal")
 """
 
@@ -82,10 +87,12 @@ def test_compile_for_a_gpu_that_is_not_there(exact):
     from lra.ops import fused
 
     tuned = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
-    kernels = [*(kernel.fn for kernel in tuned), fused._normalize, fused._normalize_backward]
+    others = fused._normalize, fused._normalize_backward, fused._correlate
+    kernels = [*(kernel.fn for kernel in tuned), *others]
     constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": exact, "EPS": 1e-5}
-    constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32}
-    numbers, pointer = {"features": "i32", "length": "i32"}, "*fp64" if exact else "*fp32"
+    constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32, "BATCH": 50}
+    numbers = dict.fromkeys(("features", "length", "frequencies"), "i32")
+    pointer = "*fp64" if exact else "*fp32"
     for kernel in kernels:
         chosen = {name: value for name, value in constants.items() if name in kernel.arg_names}
         signature = {n: "constexpr" if n in chosen else numbers.get(n, pointer) for n in kernel.arg_names}

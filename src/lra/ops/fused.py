@@ -16,7 +16,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from lra.ops import pointwise
+
 TILE = 4096  # numbers in a program that needs all features of its positions; fixed, for the order of its sums
+FREQUENCIES = 512  # of a spectrum in a program
 NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
 
 # Positions of one feature in a program. Measured once for each kind of call, not for each length: those of Text vary.
@@ -80,6 +83,18 @@ def normalize_backward(
     )  # fmt: skip
     by_weight, by_bias = parts.sum(1).to(weight.dtype)
     return by_weight, by_bias
+
+
+def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor, by_kernel: Tensor) -> Tensor:
+    """Σ_b conj(signal) grad, written to `by_kernel`, and Σ_c conjugate grad, of spectra; overwrites grad."""
+    if grad.shape[1] > 1:  # several channels: no published recipe of the arena has them
+        return pointwise.correlate(grad, signal, conjugate, by_kernel)
+    grad = grad.contiguous()
+    batch, _, features, frequencies = grad.shape
+    grid = (features, triton.cdiv(frequencies, FREQUENCIES))
+    spectra = [torch.view_as_real(x) for x in (grad, signal.contiguous(), conjugate.contiguous(), by_kernel)]
+    _launch(_correlate, grid, *spectra, batch, features, frequencies, _exact(spectra[0]), FREQUENCIES)
+    return grad.squeeze(1)
 
 
 def _launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
@@ -240,3 +255,28 @@ def _normalize_backward(
     level = (tl.sum(g, 0) / features)[None, :]
     along = (tl.sum(g * normal, 0) / features)[None, :]
     tl.store(out + at, (g - level - normal * along) * inverse, mask=inside)
+
+
+@triton.jit
+def _correlate(
+    grad, signal, conjugate, by_kernel, BATCH: tl.constexpr, features, frequencies,
+    EXACT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    # complex numbers are pairs of real ones
+    feature = tl.program_id(0).to(tl.int64)
+    frequency = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = frequency < frequencies
+    row = 2 * (feature * frequencies + frequency)
+    real, imag = _load(conjugate + row, inside, EXACT), _load(conjugate + row + 1, inside, EXACT)
+    sum_real, sum_imag = tl.zeros_like(real), tl.zeros_like(real)
+    at = row
+    for _ in range(BATCH):
+        g_real, g_imag = _load(grad + at, inside, EXACT), _load(grad + at + 1, inside, EXACT)
+        s_real, s_imag = _load(signal + at, inside, EXACT), _load(signal + at + 1, inside, EXACT)
+        sum_real += s_real * g_real + s_imag * g_imag
+        sum_imag += s_real * g_imag - s_imag * g_real
+        tl.store(grad + at, g_real * real - g_imag * imag, mask=inside)
+        tl.store(grad + at + 1, g_real * imag + g_imag * real, mask=inside)
+        at += 2 * features * frequencies
+    tl.store(by_kernel + row, sum_real, mask=inside)
+    tl.store(by_kernel + row + 1, sum_imag, mask=inside)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lra.ops.pointwise import backend
 from lra.ops.precision import at_least_float32
 
 CPU_ROWS = 256  # signals of one FFT call: PyTorch plans each anew, which costs as much as 11 of them
@@ -69,17 +70,16 @@ class _CircularConv(torch.autograd.Function):
         channels = len(kernel) // 2 if bidirectional else len(kernel)
         size = _fft_size(length + (reach if bidirectional else reach - 1))
         transform = _PaddedFFT(size, at_least_float32(u, kernel))
-        y, spectra = u.new_empty(u.shape[0], channels, *u.shape[1:]), []
+        circle = _circle(kernel, channels, size, transform.dtype)
+        if skip is not None:
+            circle[..., 0] += skip
+        spectrum = torch.fft.rfft(circle, norm="forward")  # divided by the size, here where it is small
+        y = u.new_empty(u.shape[0], channels, *u.shape[1:])
         for h in _blocks(u, size):
-            circle = _circle(kernel[:, h], channels, size, transform.dtype)
-            if skip is not None:
-                circle[..., 0] += skip[:, h]
-            spectrum = torch.fft.rfft(circle, norm="forward")  # divided by the size, here where it is small
             signal = transform(u[:, h], mask).unsqueeze(1)
-            signal = signal.mul_(spectrum) if channels == 1 else signal * spectrum
+            signal = signal.mul_(spectrum[:, h]) if channels == 1 else signal * spectrum[:, h]
             y[:, :, h] = transform.inverse(signal)[..., :length]
-            spectra.append(spectrum.conj_physical_())
-        ctx.save_for_backward(u, mask, *spectra)
+        ctx.save_for_backward(u, mask, spectrum.conj_physical_())
         ctx.kernel = (kernel.shape, kernel.stride(), kernel.dtype)
         ctx.skip_dtype = None if skip is None else skip.dtype
         ctx.channels, ctx.size, ctx.dtype = channels, size, transform.dtype
@@ -88,29 +88,26 @@ class _CircularConv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        u, mask, *spectra = ctx.saved_tensors
+        u, mask, conjugate = ctx.saved_tensors
         channels, transform = ctx.channels, _PaddedFFT(ctx.size, ctx.dtype)
-        shape, stride, dtype = ctx.kernel
-        grad_u = torch.empty_like(u)
-        grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=u.device)
-        grad_skip = None if ctx.skip_dtype is None else grad.new_empty(grad.shape[1:3], dtype=ctx.skip_dtype)
-        for h, conjugate in zip(_blocks(u, ctx.size), spectra, strict=True):
+        correlate = backend(u.device).correlate
+        grad_u, by_kernel = torch.empty_like(u), torch.empty_like(conjugate)
+        for h in _blocks(u, ctx.size):
             # (B, C, H, F); one channel shares the buffer of u
             g = transform(grad[:, 0, h]).unsqueeze(1) if channels == 1 else transform(grad[:, :, h])
-            signal = transform(u[:, h], mask).conj_physical_().unsqueeze(1)
-            product = signal.mul_(g) if channels == 1 else signal * g
-            by_lag = torch.fft.irfft(product[0] if len(product) == 1 else product.sum(0), n=ctx.size)
-            grad_kernel[:channels, h] = by_lag[..., : shape[-1]]
-            if channels < shape[0]:
-                grad_kernel[channels:, h] = by_lag[..., ctx.size - shape[-1] :].flip(-1)
-            if grad_skip is not None:
-                grad_skip[:, h] = by_lag[..., 0]
-            g = g.mul_(conjugate)
-            result = transform.inverse(g.squeeze(1) if channels == 1 else g.sum(1))[..., : u.shape[-1]]
+            by_signal = correlate(g, transform(u[:, h], mask), conjugate[:, h], by_kernel[:, h])
+            result = transform.inverse(by_signal)[..., : u.shape[-1]]
             if mask is None:
                 grad_u[:, h] = result
             else:
                 torch.mul(result, mask, out=grad_u[:, h])
+        by_lag = torch.fft.irfft(by_kernel, n=ctx.size)
+        shape, stride, dtype = ctx.kernel
+        grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=u.device)
+        grad_kernel[:channels] = by_lag[..., : shape[-1]]
+        if channels < shape[0]:
+            grad_kernel[channels:] = by_lag[..., ctx.size - shape[-1] :].flip(-1)
+        grad_skip = None if ctx.skip_dtype is None else by_lag[..., 0].to(ctx.skip_dtype)
         return grad_u, grad_kernel, None, grad_skip, None
 
 
