@@ -77,39 +77,39 @@ def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monke
     monkeypatch.setattr(run_module, "TRAIN", [fake_training(tmp_path)])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
-    planned = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0, 1, 2], extra=extra)
-    assert seconds_left(planned) is None
+    wanted = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0, 1, 2], extra=extra)
+    assert seconds_left(wanted) is None
     said = StringIO()
-    counts = run_all(planned, Console(file=said))
+    counts = run_all(wanted, Console(file=said))
     assert counts == {"complete": 2, "not run": 1}
-    assert "no luck" in (planned[1].run_dir / "study.log").read_text()
+    assert "no luck" in (wanted[1].run_dir / "study.log").read_text()
     assert "study.log" in said.getvalue()
-    assert seconds_left(planned) == pytest.approx(planned[0].record().compute.wall_s)
+    assert seconds_left(wanted) == pytest.approx(wanted[0].record().compute.wall_s)
 
     started = []
     monkeypatch.setattr(
         run_module, "_start", lambda job, _: started.append(job) or subprocess.Popen(["true"])
     )
-    run_all(planned, Console(file=StringIO()))
+    run_all(wanted, Console(file=StringIO()))
     assert [job.seed for job in started] == [1]
 
 
 def test_status_counts_reduced_runs_as_such(tmp_path):
     jobs_of = {"only": "s4d-legs:listops", "seeds": [0, 1], "extra": [f"results_dir={tmp_path}"]}
-    planned = jobs(load_study("s4d-lra"), **jobs_of)
-    assert "reduced" not in shown(planned)
+    wanted = jobs(load_study("s4d-lra"), **jobs_of)
+    assert "reduced" not in shown(wanted)
     for value in (0.3, 0.31):
         store.write(
             make_record(value=value, kind="demo", fraction=value / 100, reasons=["4 of 40 epochs"]), tmp_path
         )
     store.write(make_record(value=0.3, kind="demo", changes={"kernel.init": "inv"}), tmp_path)
-    assert re.search(r"s4d-legs:listops +0 +not run +2\b", shown(planned))
-    assert re.search(r"s4d-legs:listops +1 +not run *\n", shown(planned) + "\n")
+    assert re.search(r"s4d-legs:listops +0 +not run +2\b", shown(wanted))
+    assert re.search(r"s4d-legs:listops +1 +not run *\n", shown(wanted) + "\n")
 
 
-def shown(planned) -> str:
+def shown(wanted) -> str:
     console = Console(file=StringIO(), width=100)
-    console.print(overview(planned))
+    console.print(overview(wanted))
     return console.file.getvalue()
 
 
@@ -142,8 +142,8 @@ def test_mistakes_in_study_commands(arguments, message):
 
 
 def test_a_launcher_gets_the_seeds_of_a_cell_as_one_sweep():
-    planned = jobs(load_study("s4d-lra"), only="s4-legs-fout:listops", seeds=[0, 1], extra=["budget=smoke"])
-    assert sweep(planned, "slurm") == (
+    wanted = jobs(load_study("s4d-lra"), only="s4-legs-fout:listops", seeds=[0, 1], extra=["budget=smoke"])
+    assert sweep(wanted, "slurm") == (
         "-m",
         "hydra/launcher=slurm",
         "experiment=lra/listops-s4",
@@ -156,11 +156,11 @@ def test_a_launcher_gets_the_seeds_of_a_cell_as_one_sweep():
 def test_cells_go_to_a_launcher_at_once(tmp_path, monkeypatch):
     started = []
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
-    planned = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
+    wanted = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
     monkeypatch.setattr(
         run_module, "_start", lambda _, words: started.append(words) or subprocess.Popen(["true"])
     )
-    assert run_all(planned, Console(file=StringIO()), "ray") == {"not run": 4}
+    assert run_all(wanted, Console(file=StringIO()), "ray") == {"not run": 4}
     assert [words[1] for words in started] == ["hydra/launcher=ray"] * 2
     assert all(words[-1] == "seed=0,1" for words in started)
 
@@ -176,9 +176,9 @@ def test_runs_share_a_time_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "_start", start)
     monkeypatch.setattr(run_module.time, "monotonic", lambda: clock[0])
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
-    planned = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
-    assert len(planned) == 4
-    run_all(planned, Console(file=StringIO()), limit=60)
+    wanted = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
+    assert len(wanted) == 4
+    run_all(wanted, Console(file=StringIO()), limit=60)
     assert [words[-1] for words in started] == [f"trainer.time_limit={left}s" for left in (60, 35, 10)]
 
 

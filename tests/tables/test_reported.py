@@ -43,7 +43,7 @@ def test_the_s4d_rows_as_printed():
 def test_every_study_finds_its_numbers():
     for study in load_studies()[0]:
         if study.reported:
-            found = [reported_cell(study, planned) for planned in study.cells()]
+            found = [reported_cell(study, spec) for spec in study.cells()]
             assert any(found), study.name
 
 

@@ -120,7 +120,7 @@ def test_what_is_excluded(options, look, reason):
     found = cell(make_record(value=0.714, **options))
     assert (found.status, found.complete, found.comparison.verdict) == ("not run", [], "")
     assert text.excluded(found.excluded[0]) == look
-    assert reason in "; ".join(reasons_excluded(found.excluded[0], found.planned.column.protocol))
+    assert reason in "; ".join(reasons_excluded(found.excluded[0], found.spec.column.protocol))
 
 
 def test_other_data_counts_only_where_a_column_says_so_and_no_paper_is_compared_with():

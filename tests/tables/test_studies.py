@@ -120,13 +120,13 @@ def test_invalid_studies(spoil, words):
 
 RECIPES = [
     pytest.param(
-        planned.experiment,
-        planned.row.changes | planned.column.changes,
-        id=f"{study.name}-{planned.row.key}-{planned.column.key}",
+        spec.experiment,
+        spec.row.changes | spec.column.changes,
+        id=f"{study.name}-{spec.row.key}-{spec.column.key}",
     )
     for study in load_studies()[0]
-    for planned in study.cells()
-    if planned.experiment in experiments() and (planned.row.changes or planned.column.changes)
+    for spec in study.cells()
+    if spec.experiment in experiments() and (spec.row.changes or spec.column.changes)
 ]
 
 

@@ -46,7 +46,7 @@ def list_studies(console: Console) -> int:
     table = Table("study", "cells", "title", box=None, pad_edge=False)
     studies, problems = load_studies()
     for study in studies:
-        cells = sum(planned.experiment is not None for planned in study.cells())
+        cells = sum(spec.experiment is not None for spec in study.cells())
         table.add_row(Text(study.name, style="bold"), str(cells), study.title)
     console.print(table)
     for problem in problems:
@@ -85,13 +85,13 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
             own[key] = value
         else:
             extra.append(option)
-    planned = jobs(load_study(name), only=own["only"], seeds=_seeds(own["seeds"]), extra=extra)
+    wanted = jobs(load_study(name), only=own["only"], seeds=_seeds(own["seeds"]), extra=extra)
     if command == "status":
-        console.print(overview(planned))
+        console.print(overview(wanted))
         return 0
-    counts = run_all(planned, console, own["launcher"], _limit(own["time_limit"]))
+    counts = run_all(wanted, console, own["launcher"], _limit(own["time_limit"]))
     console.print(", ".join(f"{n} {s}" for s, n in counts.items()))
-    return 0 if set(tally(planned)) == {"complete"} else 1
+    return 0 if set(tally(wanted)) == {"complete"} else 1
 
 
 def _seeds(text: str | None) -> list[int] | None:

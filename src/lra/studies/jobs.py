@@ -53,12 +53,12 @@ def jobs(
     trained run again have no run of their own. Raises UserError if nothing is left.
     """
     made = []
-    for planned in study.cells():
-        cell = f"{planned.row.key}:{planned.column.key}"
-        if planned.experiment is None or planned.column.evaluate or not _matches(cell, only):
+    for spec in study.cells():
+        cell = f"{spec.row.key}:{spec.column.key}"
+        if spec.experiment is None or spec.column.evaluate or not _matches(cell, only):
             continue
-        for seed in planned.seeds if seeds is None else seeds:
-            made.append(_job(cell, planned.experiment, planned.changes, seed, tuple(extra)))
+        for seed in spec.seeds if seeds is None else seeds:
+            made.append(_job(cell, spec.experiment, spec.changes, seed, tuple(extra)))
     if not made:
         keys = [r.key for r in study.rows] + [c.key for c in study.columns]
         choose("only", only, keys)
@@ -133,18 +133,18 @@ def progress(job: Job) -> float:
     return record.budget.done_steps / max(1, record.budget.planned_steps)
 
 
-def seconds_left(planned: Iterable[Job], busy: int = 1) -> float | None:
+def seconds_left(given: Iterable[Job], busy: int = 1) -> float | None:
     """Estimated seconds of the unfinished runs, from the finished ones of the same recipe; None if unknown.
 
     `busy` runs are active at a time.
     """
-    planned = list(planned)
+    given = list(given)
     known: dict[str, list[float]] = {}
-    for job in planned:
+    for job in given:
         if state(job) == "complete" and (record := job.record()) is not None:
             known.setdefault(job.experiment, []).append(record.compute.wall_s)
     left = 0.0
-    for job in planned:
+    for job in given:
         if state(job) == "complete":
             continue
         times = known.get(job.experiment) or [t for ts in known.values() for t in ts]

@@ -105,7 +105,7 @@ class Average(Model):
     chance_counts: float | None = None  # what a cell at chance counts, e.g. 50; None: its own value
 
 
-class Planned(NamedTuple):
+class CellSpec(NamedTuple):
     """One cell and the runs that fill it. `experiment` is None where the paper's number stands alone."""
 
     row: Row
@@ -163,12 +163,12 @@ class Study(Model):
                 raise ValueError(f"two cells have the same runs: {experiment} with changes {changes}")
         return self
 
-    def cells(self) -> Iterator[Planned]:
+    def cells(self) -> Iterator[CellSpec]:
         """Every cell of the table, row by row."""
         for row in self.rows:
             for column in self.columns:
                 if row.only is None or column.key in row.only:
-                    yield Planned(
+                    yield CellSpec(
                         row,
                         column,
                         row.experiment

@@ -13,7 +13,7 @@ from lra.errors import UserError
 from lra.paths import CHECKOUT, short
 from lra.records import store
 from lra.records.schema import RunRecord
-from lra.studies.schema import PAPER_DATA, Column, Planned, Study, load_studies
+from lra.studies.schema import PAPER_DATA, CellSpec, Column, Study, load_studies
 from lra.tables import text
 from lra.tables.layout import family_grid
 from lra.tables.render import terminal_grid
@@ -41,25 +41,25 @@ def comparison(
     place = store.path(record, results_dir)
     if home is None:
         return Group(*_left_out(problems), result_card(record, place, None))
-    study, planned = home
+    study, spec = home
     records, unreadable = store.load_all(results_dir)
     problems += unreadable
-    family = [row for row in study.rows if row.family == planned.row.family]
+    family = [row for row in study.rows if row.family == spec.row.family]
     try:
         table = build(study.model_copy(update={"rows": family}), records, reported_dir)
     except UserError as error:
         return Group(*_left_out([*problems, str(error)]), result_card(record, place, None))
-    cell = table.cells[planned.row.key, planned.column.key]
+    cell = table.cells[spec.row.key, spec.column.key]
     return Group(
         *_left_out(problems),
-        terminal_grid(family_grid(table, planned.column)),
-        result_card(record, place, cell.reported, planned.column, study.name),
+        terminal_grid(family_grid(table, spec.column)),
+        result_card(record, place, cell.reported, spec.column, study.name),
     )
 
 
 def find(
     record: RunRecord, studies: list[Study], reported_dir: Path | None, problems: list[str]
-) -> tuple[Study, Planned] | None:
+) -> tuple[Study, CellSpec] | None:
     """The cell a record belongs to; of several studies, the largest that has a paper's number for it.
 
     `problems` hears of files of reported numbers that cannot be read.

@@ -11,7 +11,7 @@ from lra.tables.select import Cell, Table
 def explain(table: Table, where: str) -> str:
     """The records behind the cell `ROW:COLUMN`, as plain text; raises UserError for an unknown cell."""
     cell = table.find(where)
-    row, column, experiment, planned_changes, seeds = cell.planned
+    row, column, experiment, planned_changes, seeds = cell.spec
     lines = [f"{table.study.title}: {row.title}, {column.title}"]
     if cell.reported:
         lines.append(f"paper     {cell.reported.value}  from {cell.reported.source}")

@@ -32,9 +32,9 @@ def learning_curves(table: Table) -> Figure | None:
         return None
     figure, axes_of = panels(len(columns), title=table.study.title)
     for axes, (title, runs) in zip(axes_of, columns.items(), strict=True):
-        rows = list(dict.fromkeys(cell.planned.row.title for cell, _ in runs))
+        rows = list(dict.fromkeys(cell.spec.row.title for cell, _ in runs))
         for cell, record in runs:
-            index = rows.index(cell.planned.row.title)
+            index = rows.index(cell.spec.row.title)
             curve(axes, record, "--" if record in cell.excluded else "-", index)
         for i, row in enumerate(rows):
             color, marker = look(i)
@@ -68,7 +68,7 @@ def dots(table: Table) -> Figure | None:
                 axes.errorbar(
                     mean, y - 0.2, xerr=std, fmt="D", color=COLORS[1], markerfacecolor="white", capsize=3
                 )
-        name_rows(axes, [c.planned.row.title for c in reversed(cells)])
+        name_rows(axes, [c.spec.row.title for c in reversed(cells)])
         if any(map(_paper, cells)):
             axes.plot([], [], "o", color=COLORS[0], label="ours")
             axes.plot([], [], "D", color=COLORS[1], markerfacecolor="white", label="the paper's")
@@ -87,9 +87,9 @@ def against_paper(table: Table) -> Figure | None:
     figure, axes_of = panels(len(metrics), 3.6, table.study.title)
     for axes, metric in zip(axes_of, metrics, strict=True):
         shown = [pair for pair in pairs if pair[0].complete[0].metrics.name == metric]
-        titles = list(dict.fromkeys(cell.planned.column.title for cell, *_ in shown))
+        titles = list(dict.fromkeys(cell.spec.column.title for cell, *_ in shown))
         for cell, mean, std in shown:
-            s, index = summarize(cell.complete), titles.index(cell.planned.column.title)
+            s, index = summarize(cell.complete), titles.index(cell.spec.column.title)
             color = COLORS[index % len(COLORS)]
             axes.errorbar(mean, s.mean, xerr=std, yerr=s.std, fmt="o", color=color, capsize=3)
         ends = [x for cell, mean, _ in shown for x in (mean, summarize(cell.complete).mean)]

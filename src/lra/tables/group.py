@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from lra.composition import flat
 from lra.errors import UserError, near
 from lra.records.schema import RunRecord
-from lra.studies.schema import Column, Planned, Row
+from lra.studies.schema import CellSpec, Column, Row
 from lra.tables import text
 from lra.tables.layout import Document, Grid
 from lra.tables.render import CSV_MEASURED, csv_rows
@@ -114,7 +114,7 @@ def _cell(records: list[RunRecord]) -> tuple[Cell, list[str]]:
     name = first.identity.experiment
     row = Row(key=name, title=name, family="", experiment=name)
     column = Column(key=name, title=name, metric=first.metrics.name, protocol=first.data.protocol)
-    cell = Cell(Planned(row, column, name, {}, []), reported=None)
+    cell = Cell(CellSpec(row, column, name, {}, []), reported=None)
     kept, superseded = newest(records)
     for record in kept:
         place(cell, record)

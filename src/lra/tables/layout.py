@@ -156,8 +156,8 @@ def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
     lines += [f"{policy.title}: {average_policy(policy)}" for policy in table.study.averages]
     sources: dict[str, list[str]] = {}
     for cell in table.cells.values():
-        if cell.reported and cell.planned.row in rows:
-            sources.setdefault(cell.reported.source, []).append(cell.planned.row.title)
+        if cell.reported and cell.spec.row in rows:
+            sources.setdefault(cell.reported.source, []).append(cell.spec.row.title)
     for source, titles in sources.items():
         lines.append(f"Paper's {', '.join(dict.fromkeys(titles))}: {source}")
     hidden = len(table.study.rows) - len(rows)

@@ -20,7 +20,7 @@ from lra.errors import UserError, choose
 from lra.files import by_name
 from lra.paths import reported_dirs
 from lra.records.store import describe
-from lra.studies.schema import Average, Planned, Row, Study
+from lra.studies.schema import Average, CellSpec, Row, Study
 from lra.vocabulary import Metric
 
 Evidence = Literal["read", "second_hand", "unverified"]
@@ -162,15 +162,15 @@ def _read(file: Path) -> ReportedFile:
         raise UserError(f"{file}: cannot be read: {error}") from error
 
 
-def reported_cell(study: Study, planned: Planned, reported_dir: Path | None = None) -> Reported | None:
+def reported_cell(study: Study, spec: CellSpec, reported_dir: Path | None = None) -> Reported | None:
     """The paper's number for a cell, or None where the paper gives none."""
-    found = _row(study, planned.row, reported_dir)
+    found = _row(study, spec.row, reported_dir)
     if found is None:
         return None
     file, table, row = found
-    value, metric = row.values.get(planned.column.key), planned.column.metric
+    value, metric = row.values.get(spec.column.key), spec.column.metric
     if table.metric != metric:
-        raise UserError(f"Study {study.name}: {planned.column.key} is {metric}, its table is {table.metric}")
+        raise UserError(f"Study {study.name}: {spec.column.key} is {metric}, its table is {table.metric}")
     if value is None:
         return None
     return Reported(value, _merge(file, table, row, value), row.parameters)

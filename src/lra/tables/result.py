@@ -72,7 +72,7 @@ def by_place(found: list[Result]) -> dict[tuple[str, str], Result]:
 
 def of_cell(cell: Cell, best: bool = False) -> list[Result]:
     """The runs that count in a cell, and the excluded ones."""
-    row, column, metric = cell.planned.row, cell.planned.column, cell.planned.column.metric
+    row, column, metric = cell.spec.row, cell.spec.column, cell.spec.column.metric
     paper, comparison = Entry(text.paper(cell.reported)), cell.comparison
     numbers = _numbers(cell, cell.counted) | {"kind": "cell", "status": cell.status, "n": len(cell.complete)}
     numbers |= {"n_failed": len(cell.failed), "n_partial": len(cell.partial)}
@@ -107,7 +107,7 @@ def _average(row: Row, average: AverageCell) -> Result:
 
 def _numbers(cell: Cell, records: list[RunRecord]) -> dict[str, object]:
     """Which cell it is, what the paper says there, and which runs are behind ours."""
-    row, column, experiment, planned_changes, _ = cell.planned
+    row, column, experiment, planned_changes, _ = cell.spec
     known: dict[str, object] = {"row": row.key, "column": column.key, "experiment": experiment}
     known["changes"] = json.dumps(planned_changes, sort_keys=True) if experiment else ""
     known["seeds"] = " ".join(str(r.identity.seed) for r in records)

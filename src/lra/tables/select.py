@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from lra.errors import UserError, choose
 from lra.records.schema import RunRecord
-from lra.studies.schema import PAPER_DATA, Average, Column, Planned, Row, Study
+from lra.studies.schema import PAPER_DATA, Average, CellSpec, Column, Row, Study
 from lra.tables.drift import drift
 from lra.tables.reported import Reported, reported_average, reported_cell
 from lra.tables.statistics import Comparison, Summary, at_chance, compare, summarize
@@ -36,7 +36,7 @@ class Alike(NamedTuple):
 class Cell:
     """One cell: the runs that count, those under way, those that failed, and those that are excluded."""
 
-    planned: Planned
+    spec: CellSpec
     reported: Reported | None
     complete: list[RunRecord] = field(default_factory=list)
     partial: list[RunRecord] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Cell:
 
     @property
     def status(self) -> CellStatus:
-        if self.planned.experiment is None:
+        if self.spec.experiment is None:
             return "reported only"
         if self.complete:
             return "chance" if all(at_chance(r) for r in self.complete) else "complete"
@@ -91,7 +91,7 @@ class Cell:
 
     def reasons_excluded(self, record: RunRecord) -> list[str]:
         """Why a record of this cell may not stand in it; empty if it may."""
-        return reasons_excluded(record, self.planned.column.protocol, self.planned.column.data)
+        return reasons_excluded(record, self.spec.column.protocol, self.spec.column.data)
 
 
 @dataclass
@@ -153,21 +153,21 @@ def reasons_excluded(record: RunRecord, protocol: str, data: tuple[Variant, ...]
     return reasons + drift(record)
 
 
-def belongs(record: RunRecord, planned: Planned) -> bool:
-    return record.identity.experiment == planned.experiment and record.identity.changes == planned.changes
+def belongs(record: RunRecord, spec: CellSpec) -> bool:
+    return record.identity.experiment == spec.experiment and record.identity.changes == spec.changes
 
 
 def build(study: Study, records: Iterable[RunRecord], reported_dir: Path | None = None) -> Table:
     """Sort records into the study's cells. Records of other studies are passed over."""
     records = list(records)
     cells, notes = {}, []
-    for planned in study.cells():
-        cell = Cell(planned, reported_cell(study, planned, reported_dir))
-        current, superseded = newest([r for r in records if belongs(r, planned)])
+    for spec in study.cells():
+        cell = Cell(spec, reported_cell(study, spec, reported_dir))
+        current, superseded = newest([r for r in records if belongs(r, spec)])
         for record in current:
             place(cell, record)
         notes += superseded
-        cells[planned.row.key, planned.column.key] = cell
+        cells[spec.row.key, spec.column.key] = cell
     averages = {
         (row.key, policy.key): _average(study, row, policy, cells, reported_dir)
         for row in study.rows
