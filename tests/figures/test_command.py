@@ -1,8 +1,13 @@
 """`lra figures`: the files it writes, and that they show what the records and the weights hold."""
 
+import re
+import shlex
+
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lra.commands.figures import kernels_of, main, saved
 from lra.composition import compose
@@ -11,7 +16,7 @@ from lra.errors import UserError
 from lra.figures import learned
 from lra.kernels.s4d import S4D
 from lra.models.build import make_model
-from lra.paths import workspace
+from lra.paths import CHECKOUT, workspace
 from lra.records import store
 from lra.tables import run_figures
 from lra.tables.figures import by_options
@@ -20,6 +25,10 @@ from lra.weights import export, untrained
 from lra.weights import load as load_weights
 
 SPEC = TaskSpec("toy", "tokens", 5, 12, 4, {"train": 96, "val": 32, "test": 48})
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB"))
 
 
 def records():
@@ -103,3 +112,19 @@ def test_resources_has_a_row_for_each_recipe():
     figure = run_figures.resources(records())
     finished = {record.identity.experiment for record in records() if record.status == "complete"}
     assert {label.get_text() for label in figure.axes[0].get_yticklabels()} == finished
+
+
+def test_the_commands_of_the_page_draw_its_figures_from_todays_records(tmp_path):
+    page = (CHECKOUT / "docs/figures.md").read_text(encoding="utf-8")
+    for command in re.findall(r"`python scripts/make_figures\.py (--[^`]*)`", page):
+        if command not in ("--help", "--weights FILE"):
+            main([*shlex.split(command), "--folder", str(tmp_path)])
+    drawn = {path.name: path for path in tmp_path.glob("*.png")}
+    kept = {path.name: path for path in (CHECKOUT / "results/figures").glob("*.png")}
+    from_records = {name for name in kept if not name.startswith(("theory-", "learned-"))}
+    assert from_records <= drawn.keys()
+    if f"matplotlib=={matplotlib.__version__}\n" in (CHECKOUT / "constraints.txt").read_text(
+        encoding="utf-8"
+    ):
+        stale = [name for name in from_records if not np.array_equal(pixels(kept[name]), pixels(drawn[name]))]
+        assert stale == []
