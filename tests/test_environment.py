@@ -16,8 +16,8 @@ NOBODY = "import pwd\ndef unknown(*_): raise KeyError('getpwuid(): uid not found
 
 
 def start(code: str, *, output=subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Settle the environment in a bare process, then run `code`."""
-    code = f"from lra import environment\nenvironment.settle()\nimport os, sys\n{code}"
+    """Configure the environment in a bare process, then run `code`."""
+    code = f"from lra import environment\nenvironment.configure()\nimport os, sys\n{code}"
     environment = {"PYTHONPATH": str(CHECKOUT / "src"), "PATH": os.environ["PATH"]} | environment
     command = [sys.executable, "-c", environment.pop("BEFORE", "") + code]
     return subprocess.run(

@@ -17,7 +17,7 @@ from lra.errors import Interrupted, UserError
 
 def run(command: Callable[[list[str]], int | None], arguments: list[str]) -> NoReturn:
     """Carry out a command and end with its exit status."""
-    environment.settle()
+    environment.configure()
     with explain_errors():
         sys.exit(command(arguments))
 

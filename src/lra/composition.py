@@ -41,10 +41,10 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
 
     Raises UserError for a part that nothing uses.
     """
-    return settle(plain(overrides), overrides)[0]
+    return with_swaps(plain(overrides), overrides)[0]
 
 
-def settle(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def with_swaps(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """What Hydra composed from overrides, with the parts that they chose in place of the recipe's.
 
     Also a sentence for each such part, which says where its options come from. Raises UserError for a part that

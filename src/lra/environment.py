@@ -1,4 +1,4 @@
-"""What is settled once, at the start of a command and of a job of a sweep, before any large library is imported."""
+"""What is set once, at the start of a command and of a job of a sweep, before any large library is imported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CACHES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TRITON_HOME")  # what libraries 
 _kept: list[TemporaryDirectory] = []  # removed when the process ends
 
 
-def settle() -> None:
+def configure() -> None:
     """Set what is not set; a second call changes nothing."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -101,7 +101,7 @@ def check(config: DictConfig) -> None:
     """
     from hydra.core.global_hydra import GlobalHydra
 
-    from lra.composition import as_dict, settle
+    from lra.composition import as_dict, with_swaps
     from lra.config import Config
     from lra.training.assemble import check as check_run
 
@@ -117,7 +117,7 @@ def check(config: DictConfig) -> None:
         key = json.dumps(tree | {"seed": None}, default=str)
         if key not in problems:
             try:
-                check_run(Config.parse(settle(tree, overrides)[0]))
+                check_run(Config.parse(with_swaps(tree, overrides)[0]))
                 problems[key] = None
             except UserError as error:
                 problems[key] = str(error)

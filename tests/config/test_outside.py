@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lra import paths
-from lra.composition import compose, experiments, settle
+from lra.composition import compose, experiments, with_swaps
 from lra.config import Config, changes
 from lra.data.catalog import make_task, task_names
 from lra.errors import UserError
@@ -87,7 +87,7 @@ def test_a_recipe_and_its_parts_from_a_folder(mine):
 
 def test_a_mixer_of_ones_own_in_a_papers_recipe(mine):
     overrides = ["experiment=lra/listops-s4d", "mixer=sum"]
-    tree, notes = settle(compose(overrides[:1]), overrides)
+    tree, notes = with_swaps(compose(overrides[:1]), overrides)
     assert notes == ["mixer=sum in place of the recipe's mixer; of its options the recipe's are: nothing"]
     found = changes(Config.parse(compose(overrides)), "lra/listops-s4d")
     assert found["mixer._target_"] == "running.Sum"

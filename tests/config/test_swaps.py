@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from toy import batch_for
 
-from lra.composition import FAMILY, compose, experiments, plain, settle
+from lra.composition import FAMILY, compose, experiments, plain, with_swaps
 from lra.config import Config, changes
 from lra.errors import UserError
 from lra.models.build import make_model
@@ -62,7 +62,7 @@ def test_every_part_in_every_recipe(recipe, part):
 def test_the_frame_is_the_recipes_and_the_rest_the_parts_own():
     overrides = ["experiment=lra/pathx-s4d", "kernel=dss", "kernel.lr.W=0.5"]
     recipe, own = compose(overrides[:1]), plain(["kernel=dss"])["kernel"]
-    tree, notes = settle(plain(overrides), overrides)
+    tree, notes = with_swaps(plain(overrides), overrides)
     frame = {key: recipe["kernel"][key] for key in ("state_size", "dt_min", "dt_max")}
     assert tree["kernel"] == own | frame | {"lr": own["lr"] | {"W": 0.5}}
     assert {**tree, "kernel": {}} == {**recipe, "kernel": {}}

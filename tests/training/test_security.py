@@ -205,7 +205,7 @@ def test_anonymous_leaves_other_words_alone(monkeypatch):
 
 def test_no_telemetry(monkeypatch):
     monkeypatch.setattr(os, "environ", {"HOME": os.environ["HOME"]})
-    environment.settle()
+    environment.configure()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     assert os.environ["WANDB_ERROR_REPORTING"] == "false"

@@ -24,7 +24,7 @@ COMMANDS = {
 
 def main() -> None:
     """`lra COMMAND …`"""
-    environment.settle()
+    environment.configure()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print("usage: lra COMMAND [--help] …\n")

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        environment.settle()  # a launcher's job may be a process that was started otherwise
+        environment.configure()  # a launcher's job may be a process that was started otherwise
         chosen, record = HydraConfig.get(), None
         sweeping = chosen.mode == RunMode.MULTIRUN
         sys.argv[1:] = command

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lra import cpu
-from lra.composition import settle
+from lra.composition import with_swaps
 from lra.config import Config
 from lra.errors import Interrupted, UserError
 from lra.files import Busy, locked
@@ -42,8 +42,8 @@ def run(
     UserError for what the user can fix; the record then says `failed` and why. A signal ends the process with its
     exit code. Where several processes train together each of them calls this, and the first alone writes and speaks.
     """
-    settled, swaps = settle(composed, overrides)
-    config = Config.parse(settled)
+    tree, swaps = with_swaps(composed, overrides)
+    config = Config.parse(tree)
     check_launch(config.trainer)
     console = Console(quiet=not is_main())
     name = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}"
