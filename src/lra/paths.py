@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +35,7 @@ def extensions() -> list[Path]:
     variable LRA_PATH lists. Raises UserError for a folder that is not there.
     """
     named = os.environ.get("LRA_PATH", "").split(os.pathsep)
-    folders = [*(Path(text).expanduser() for text in named if text), *_installed()]
+    folders = [*(Path(text).expanduser() for text in named if text), *_installed(tuple(sys.path))]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"LRA_PATH names {folder}, which is no folder.")
@@ -42,8 +43,8 @@ def extensions() -> list[Path]:
 
 
 @cache
-def _installed() -> tuple[Path, ...]:
-    """Folders of installed packages; to ask for them reads every installed package's metadata."""
+def _installed(_: tuple[str, ...]) -> tuple[Path, ...]:
+    """Folders of the packages that are installed on sys.path; to ask reads the metadata of all of them."""
     specs = [importlib.util.find_spec(point.value) for point in metadata.entry_points(group="lra")]
     return tuple(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or [])
 
