@@ -55,7 +55,7 @@ def test_a_demo_run_gets_no_verdict(shown):
 def test_a_run_at_chance(shown):
     at_chance = make_record("lra/pathx-s4d", 0.501, chance=0.5, n_test=20000, changes={"kernel.init": "lin"})
     text = shown(at_chance)
-    assert "within 2 standard errors" in text
+    assert "no more than 2 standard errors above" in text
     assert "match" in text
 
 

@@ -111,7 +111,7 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
     if majority is not None:
         lines.append(("majority class", text.number(majority * scale(record), metric)))
     if record.status == "complete" and at_chance(record):
-        lines.append(("", "ours is within 2 standard errors of it"))
+        lines.append(("", "ours is no more than 2 standard errors above it"))
     lines.append(("paper", text.paper(reported) if reported else "no number for this run"))
     if reported and test:
         result = compare(

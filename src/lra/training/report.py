@@ -74,7 +74,8 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
     )
     for group, size in record.parameters.groups.items():
         grid.add_row("", f"{size:,} at {group}")
-    grid.add_row("budget", f"{budget.kind}: {budget.planned_epochs} epochs, {budget.planned_steps:,} steps")
+    epochs = f"{budget.planned_epochs} {'epoch' if budget.planned_epochs == 1 else 'epochs'}"
+    grid.add_row("budget", f"{budget.kind}: {epochs}, {budget.planned_steps:,} steps")
     for reason in budget.reasons:
         grid.add_row("", f"only {reason}")
     cores = "core" if compute.n_threads == 1 else "cores"
