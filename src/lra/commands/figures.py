@@ -94,7 +94,7 @@ def of_weights(weights: Path, folder: Path, length: int) -> list[Path]:
         for some in (kernels_of(untrained(model), weights), kernels)
     )
     if start:
-        title = f"{model.recipe['experiment']}, run {model.recipe['run_id']}"
+        title = f"{model.recipe['experiment']}, seed {model.recipe['seed']}"
         paths += learned.eigenvalues(folder, list(zip(start, end, strict=True)), weights.stem, title)
     return paths
 

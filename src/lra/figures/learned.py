@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 
 from lra.figures.style import grid, styled
 from lra.kernels.base import Kernel
@@ -57,6 +58,7 @@ def eigenvalues(folder: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], n
             axis.plot(*points[:, column].T, "o", markersize=2.4, color=color, label=label)
         axis.set_yscale("symlog", linthresh=1, linscale=0.4)
         axis.set(xlabel="$\\mathrm{Re}\\,\\Lambda$", ylim=(-0.1, None))
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.set_title(f"layer {number}")
     for axis in axes[:, 0]:
         axis.set_ylabel("$|\\mathrm{Im}\\,\\Lambda|$")
