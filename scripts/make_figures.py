@@ -1,8 +1,28 @@
-"""Draw the figures: python scripts/make_figures.py [--weights FILE | --run ID | --study NAME | …]"""
+"""Draw figures: python scripts/make_figures.py [--weights FILE | --run ID | --study NAME | …]
+
+The options are those of `lra figures`. Without one: the figures of the theory, minutes on a CPU.
+"""
 
 import sys
 
-from lra.commands import run
+import matplotlib
+import theory
+
+from lra.cli import run
+from lra.commands import figures
+from lra.paths import workspace
+
+
+def main(arguments: list[str]) -> None:
+    """Draw what is asked for and print the files."""
+    if arguments:
+        figures.main(arguments)
+        return
+    matplotlib.use("agg")
+    folder = workspace() / "results" / "figures"
+    for draw in (theory.eigenvalues, theory.basis_kernels, theory.convergence):
+        print(*draw(folder), sep="\n")
+
 
 if __name__ == "__main__":
-    run("figures", sys.argv[1:])
+    run(main, sys.argv[1:])

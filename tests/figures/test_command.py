@@ -13,7 +13,7 @@ from lra.commands.figures import kernels_of, main, saved
 from lra.composition import compose
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
-from lra.figures import learned
+from lra.figures import kernels
 from lra.kernels.s4d import S4D
 from lra.models.build import make_model
 from lra.paths import CHECKOUT, workspace
@@ -66,14 +66,14 @@ def test_eigenvalues_before_and_after(weights):
     model = load_weights(weights)
     pairs = zip(kernels_of(untrained(model), weights), kernels_of(model, weights), strict=True)
     for before, after in pairs:
-        start, end = learned.continuous_eigenvalues(before), learned.continuous_eigenvalues(after)
+        start, end = kernels.continuous_eigenvalues(before), kernels.continuous_eigenvalues(after)
         np.testing.assert_allclose(end.imag, 2 * start.imag)
         np.testing.assert_allclose(end.real, start.real)
 
 
 def test_every_kernel_with_a_continuous_system_has_eigenvalues():
-    assert learned.continuous_eigenvalues(S4D(6, state_size=4)).shape == (12,)
-    assert learned.continuous_eigenvalues(torch.nn.Identity()) is None
+    assert kernels.continuous_eigenvalues(S4D(6, state_size=4)).shape == (12,)
+    assert kernels.continuous_eigenvalues(torch.nn.Identity()) is None
 
 
 def test_by_options_shows_a_mean_for_each_value():

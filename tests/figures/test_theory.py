@@ -2,9 +2,10 @@
 
 import matplotlib
 import pytest
+import theory
 import torch
 
-from lra.figures import learned, theory
+from lra.figures import kernels
 from lra.kernels.dss import DSS
 from lra.kernels.s4d import S4D
 
@@ -17,8 +18,8 @@ matplotlib.use("agg")
         lambda folder: theory.eigenvalues(folder, state_size=8),
         lambda folder: theory.basis_kernels(folder, state_size=16, shown=3),
         lambda folder: theory.convergence(folder, sizes=(4, 8, 16)),
-        lambda folder: learned.kernels(folder, S4D(5, state_size=4), 50, "s4d"),
-        lambda folder: learned.kernels(folder, DSS(13, state_size=4), 50, "dss"),
+        lambda folder: kernels.learned(folder, S4D(5, state_size=4), 50, "s4d"),
+        lambda folder: kernels.learned(folder, DSS(13, state_size=4), 50, "dss"),
     ],
 )
 def test_writes_png_and_pdf(tmp_path, draw):

@@ -18,7 +18,7 @@ COMMANDS = {
     "tables": "make tables from the records, beside the papers' numbers",
     "evaluate": "test a finished run again",
     "export": "write the weights of a finished run to a file",
-    "figures": "draw runs, studies, options, learned kernels and the theory",
+    "figures": "draw runs, studies, options and learned kernels",
 }
 
 

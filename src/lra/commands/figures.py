@@ -1,4 +1,4 @@
-"""Draw figures: `lra figures` those of the theory (minutes on a CPU), or what one of the options asks for."""
+"""Draw figures of runs, studies, options and learned kernels: lra figures --run ID"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 
 from lra.errors import UserError, choose
-from lra.figures import learned, theory
+from lra.figures import kernels
 from lra.figures.style import save
 from lra.kernels.base import Kernel
 from lra.mixers.convolution import Convolution
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="lra figures",
-        description="Draw figures as PNG and PDF. Without an option: those of the theory, minutes on a CPU.",
+        description="Draw figures as PNG and PDF.",
     )
-    what = p.add_mutually_exclusive_group()
+    what = p.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--weights", type=Path, metavar="FILE", help="kernels and eigenvalues that this model has learned"
     )
@@ -70,11 +70,8 @@ def main(arguments: list[str]) -> None:
         found = group(store.load_all(results_dir)[0], options.group, options.experiment)
         name = "-".join(["by", *options.group]).replace(".", "-")
         paths = saved({name: figures.by_options(found)}, folder)
-    elif options.resources:
-        paths = saved({"time-and-memory": run_figures.resources(store.load_all(results_dir)[0])}, folder)
     else:
-        drawn = (theory.eigenvalues, theory.basis_kernels, theory.convergence)
-        paths = [path for draw in drawn for path in draw(folder)]
+        paths = saved({"time-and-memory": run_figures.resources(store.load_all(results_dir)[0])}, folder)
     for path in paths:
         print(path)
 
@@ -85,28 +82,28 @@ def of_weights(weights: Path, folder: Path, length: int) -> list[Path]:
     Raises UserError for a layer without a kernel.
     """
     model = load(weights)
-    kernels = kernels_of(model, weights)
+    own = kernels_of(model, weights)
     paths = []
-    for i, kernel in enumerate(kernels, start=1):
-        paths += learned.kernels(folder, kernel, length, f"{weights.stem}-layer-{i}")
+    for i, kernel in enumerate(own, start=1):
+        paths += kernels.learned(folder, kernel, length, f"{weights.stem}-layer-{i}")
     start, end = (
-        [value for kernel in some if (value := learned.continuous_eigenvalues(kernel)) is not None]
-        for some in (kernels_of(untrained(model), weights), kernels)
+        [value for kernel in some if (value := kernels.continuous_eigenvalues(kernel)) is not None]
+        for some in (kernels_of(untrained(model), weights), own)
     )
     if start:
         title = f"{model.recipe['experiment']}, seed {model.recipe['seed']}"
-        paths += learned.eigenvalues(folder, list(zip(start, end, strict=True)), weights.stem, title)
+        paths += kernels.eigenvalues(folder, list(zip(start, end, strict=True)), weights.stem, title)
     return paths
 
 
 def kernels_of(model: Classifier, weights: Path) -> list[Kernel]:
     """The kernel of every layer. Raises UserError for a layer without one."""
-    kernels = []
+    found = []
     for i, block in enumerate(model.backbone.blocks, start=1):
         if not isinstance(block.mixer, Convolution):
             raise UserError(f"Layer {i} of {weights} has no kernel to draw.")
-        kernels.append(block.mixer.kernel)
-    return kernels
+        found.append(block.mixer.kernel)
+    return found
 
 
 def of_study(name: str, columns: list[str] | None) -> dict[str, Figure | None]:

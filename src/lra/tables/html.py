@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from lra.figures import theory
+from lra.figures import kernels
 from lra.figures.panels import svg
 from lra.records.schema import RunRecord
 from lra.tables import figures, run_figures, text
@@ -33,7 +33,7 @@ def report(tables: list[Table], records: list[RunRecord], problems: list[str]) -
         problems=problems,
         compute=svg(run_figures.against_compute(records)),
         resources=svg(run_figures.resources(records)),
-        kernels=svg(theory.starting_kernels()),
+        kernels=svg(kernels.starting_kernels()),
     )
 
 

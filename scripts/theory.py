@@ -1,6 +1,6 @@
 """Figures of the theory: initial eigenvalues, basis kernels, diagonal against dense LegS.
 
-Those with a folder write PNG and PDF into it and return their paths.
+They write PNG and PDF into a folder and return the paths.
 """
 
 from __future__ import annotations
@@ -10,16 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from lra.composition import compose
-from lra.figures.panels import COLORS, in_style, panels
 from lra.figures.style import grid, shade, styled
 from lra.kernels import inits
 from lra.kernels.hippo import Measure, hippo, normal_plus_low_rank
-from lra.nodes import kernel_factory
-from lra.paths import CONFIG_DIR
 
 LABELS: dict[inits.Init, str] = {
     "legs": "S4D-LegS",
@@ -111,21 +106,6 @@ def convergence(folder: Path, sizes: tuple[int, ...] = (8, 16, 32, 64, 128, 256,
     right.set_title("(b) Error of the diagonal kernel")
     right.legend()
     return fig, folder / "theory-convergence"
-
-
-@in_style
-def starting_kernels(length: int = 512, features: int = 4) -> Figure:
-    """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
-    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml"))
-    figure, axes_of = panels(len(names))
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        for axes, name in zip(axes_of, names, strict=True):
-            torch.manual_seed(0)
-            kernel = kernel_factory(compose([f"kernel={name}"])["kernel"], length)(features, 1)
-            for line, color in zip(kernel(length)[0], COLORS, strict=False):
-                axes.plot(line / line.abs().max(), color=color, linewidth=1)
-            axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
-    return figure
 
 
 def _dense_basis(measure: Measure, size: int, time: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures of a trained model: the kernels of a layer, and where training moved the eigenvalues."""
+"""Figures of kernels: as every kind starts, as a layer has learned them, and where training moved the eigenvalues."""
 
 from __future__ import annotations
 
@@ -9,14 +9,34 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lra.composition import compose
+from lra.figures.panels import COLORS, in_style, panels
 from lra.figures.style import grid, styled
 from lra.kernels.base import Kernel
+from lra.nodes import kernel_factory
+from lra.paths import CONFIG_DIR
+
+
+@in_style
+def starting_kernels(length: int = 512, features: int = 4) -> Figure:
+    """K (C, H, L) of every kernel in `configs/kernel` as it starts, one line a feature, with a fixed seed."""
+    names = sorted(file.stem for file in (CONFIG_DIR / "kernel").glob("*.yaml"))
+    figure, axes_of = panels(len(names))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        for axes, name in zip(axes_of, names, strict=True):
+            torch.manual_seed(0)
+            kernel = kernel_factory(compose([f"kernel={name}"])["kernel"], length)(features, 1)
+            for line, color in zip(kernel(length)[0], COLORS, strict=False):
+                axes.plot(line / line.abs().max(), color=color, linewidth=1)
+            axes.set(title=name, xlabel="lag", ylabel="kernel, scaled to 1")
+    return figure
 
 
 @styled
-def kernels(folder: Path, kernel: Kernel, length: int, name: str, shown: int = 12):
+def learned(folder: Path, kernel: Kernel, length: int, name: str, shown: int = 12):
     """First-channel kernels of a trained module, for features spread evenly over the order of step sizes."""
     with torch.no_grad():
         K = kernel(length)[0].cpu()
