@@ -85,16 +85,16 @@ def normalize_backward(
     return by_weight, by_bias
 
 
-def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor, by_kernel: Tensor) -> Tensor:
-    """Σ_b conj(signal) grad, written to `by_kernel`, and Σ_c conjugate grad, of spectra; overwrites grad."""
+def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_b conj(signal) grad and Σ_c conjugate grad, of spectra. Overwrites grad."""
     if grad.shape[1] > 1:  # several channels: no published recipe of the arena has them
-        return pointwise.correlate(grad, signal, conjugate, by_kernel)
-    grad = grad.contiguous()
+        return pointwise.correlate(grad, signal, conjugate)
+    grad, by_kernel = grad.contiguous(), conjugate.new_empty(conjugate.shape)
     batch, _, features, frequencies = grad.shape
     grid = (features, triton.cdiv(frequencies, FREQUENCIES))
     spectra = [torch.view_as_real(x) for x in (grad, signal.contiguous(), conjugate.contiguous(), by_kernel)]
     _launch(_correlate, grid, *spectra, batch, features, frequencies, _exact(spectra[0]), FREQUENCIES)
-    return grad.squeeze(1)
+    return by_kernel, grad.squeeze(1)
 
 
 def _launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:

@@ -91,17 +91,18 @@ class _CircularConv(torch.autograd.Function):
         u, mask, conjugate = ctx.saved_tensors
         channels, transform = ctx.channels, _PaddedFFT(ctx.size, ctx.dtype)
         correlate = backend(u.device).correlate
-        grad_u, by_kernel = torch.empty_like(u), torch.empty_like(conjugate)
+        grad_u, spectra = torch.empty_like(u), []
         for h in _blocks(u, ctx.size):
             # (B, C, H, F); one channel shares the buffer of u
             g = transform(grad[:, 0, h]).unsqueeze(1) if channels == 1 else transform(grad[:, :, h])
-            by_signal = correlate(g, transform(u[:, h], mask), conjugate[:, h], by_kernel[:, h])
+            by_kernel, by_signal = correlate(g, transform(u[:, h], mask), conjugate[:, h])
+            spectra.append(by_kernel)
             result = transform.inverse(by_signal)[..., : u.shape[-1]]
             if mask is None:
                 grad_u[:, h] = result
             else:
                 torch.mul(result, mask, out=grad_u[:, h])
-        by_lag = torch.fft.irfft(by_kernel, n=ctx.size)
+        by_lag = torch.fft.irfft(spectra[0] if len(spectra) == 1 else torch.cat(spectra, dim=1), n=ctx.size)
         shape, stride, dtype = ctx.kernel
         grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=u.device)
         grad_kernel[:channels] = by_lag[..., : shape[-1]]

@@ -65,17 +65,17 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     return torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
 
 
-def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor, by_kernel: Tensor) -> Tensor:
-    """Products of spectra that are the gradient of a convolution: Σ_b conj(signal) grad (C, H, F) is written to
-    `by_kernel`, Σ_c conjugate grad (B, H, F) returned. Overwrites grad (B, C, H, F) and signal (B, H, F).
+def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of a convolution in spectra: Σ_b conj(signal) grad (C, H, F) and Σ_c conjugate grad (B, H, F).
 
-    `conjugate` (C, H, F) is that of the kernel's spectrum.
+    `conjugate` (C, H, F) is that of the kernel's spectrum. Overwrites grad (B, C, H, F) and signal (B, H, F).
     """
     one = grad.shape[1] == 1
     signal = signal.conj_physical_().unsqueeze(1)
-    torch.sum(signal.mul_(grad) if one else signal * grad, 0, out=by_kernel)
+    product = signal.mul_(grad) if one else signal * grad
+    by_kernel = product[0] if len(product) == 1 else product.sum(0)
     grad = grad.mul_(conjugate)
-    return grad.squeeze(1) if one else grad.sum(1)
+    return by_kernel, grad.squeeze(1) if one else grad.sum(1)
 
 
 def normalize(
