@@ -8,9 +8,9 @@ import torch
 from lra.errors import UserError
 from lra.models.classifier import Classifier
 from lra.records import store
-from lra.terminal import Console
+from lra.terminal import Console, duration
 from lra.training import plan
-from lra.training.memory import is_out_of_memory
+from lra.training.memory import backward, is_out_of_memory
 from lra.training.run import run
 
 
@@ -101,6 +101,26 @@ def test_plan_measures_and_leaves_nothing(toy, capsys, prepared):
     for folder in ("output_dir", "results_dir"):
         assert not Path(toy[folder]).exists()
     assert Path(toy["data_dir"]).exists() == prepared
+
+
+@pytest.mark.parametrize(("seconds", "samples"), [(0.5, 16), (4, 2), (30, 1), (100, 1)])
+def test_a_plan_of_slow_steps_is_made_from_a_few_samples(toy, monkeypatch, capsys, seconds, samples):
+    """Steps of 16 samples of so many seconds, which would take up to half an hour."""
+    clock, largest = [0.0], []
+
+    def slow(module, model, batch):
+        clock[0] += seconds * len(batch.y)
+        largest.append(len(batch.y))
+        return backward(module, model, batch)
+
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(plan, "backward", slow)
+    run(toy | {"plan": True})
+    said = " ".join(capsys.readouterr().out.split())
+    assert max(largest) == samples
+    assert clock[0] <= 120
+    assert f"{duration(16 * seconds)} a step" in said
+    assert ("estimated from" in said) == (samples < 16)
 
 
 def test_plan_on_features_and_after_it_the_run(toy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -18,10 +19,9 @@ from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device
 from lra.training.optim import make_optimizer
 from lra.training.processes import training_device
-from lra.vocabulary import SPLITS
 
 WARM_UP, MEASURED = 2, 6
-LIMIT = 50.0  # seconds for the steps, and for the evaluations: slow ones are measured less often
+LIMIT = 40.0  # seconds for the steps, and for the evaluations: slow ones are measured less often, or on fewer samples
 
 
 def estimate(config: Config, assembled: Assembled, console: Console) -> None:
@@ -31,24 +31,12 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     """
     trainer, scaled, module = config.trainer, assembled.scaled, assembled.module
     device = training_device(trainer)
-    loaders = {split: assembled.loader(split, config.seed) for split in SPLITS}
-    for loader in loaders.values():
-        loader.sampler.parts = scaled.parts * trainer.processes
     model = module.model.to(device)
-    optimizer = make_optimizer(model, config.optimizer)
-    batches = iter(loaders["train"])
-
-    def step() -> None:
-        nonlocal batches
-        for _ in range(scaled.parts):
-            if (batch := next(batches, None)) is None:
-                batches = iter(loaders["train"])
-                batch = next(batches)
-            backward(module, model, on_device(batch, device))
-        optimizer.step()
-        optimizer.zero_grad()
-
-    step_s = _measured("training step", step, device, console)
+    wanted = scaled.batch_size // trainer.processes // scaled.parts
+    step_s, samples = _training_step(config, assembled, wanted, device, console)
+    loaders = {split: assembled.loader(split) for split in ("val", "test")}
+    for loader in loaders.values():
+        loader.sampler.parts = -(-scaled.batch_size // samples)
     first = on_device(next(iter(loaders["val"])), device)
     model.eval()
 
@@ -69,7 +57,13 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid.add_row(
         "speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"
     )
-    grid.add_row("memory", f"{capture.peak_memory(device) / 2**30:.1f} GiB at most")
+    memory = f"{capture.peak_memory(device) / 2**30:.1f} GiB at most"
+    if samples < wanted:
+        grid.add_row(
+            "", f"estimated from {samples} of {wanted} samples, for a step of all takes too long to wait for"
+        )
+        memory += f" with {samples} at once (trainer.micro_batch={samples}), more with {wanted}"
+    grid.add_row("memory", memory)
     grid.add_row(
         "time",
         f"{duration(total_s)} for {scaled.steps:,} steps and {scaled.epochs} validations",
@@ -78,15 +72,53 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))
 
 
+def _training_step(
+    config: Config, assembled: Assembled, wanted: int, device: torch.device, console: Console
+) -> tuple[float, int]:
+    """Seconds of a step on `wanted` samples at once; on fewer where that takes too long, and on how many."""
+    module, own = assembled.module, assembled.scaled.batch_size // config.trainer.processes
+    loader = assembled.loader("train", config.seed)
+    optimizer = make_optimizer(module.model, config.optimizer)
+
+    def train(samples: int, parts: int) -> Callable[[], None]:
+        loader.sampler.parts = -(-assembled.scaled.batch_size // samples)
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))  # one epoch after the other
+
+        def work() -> None:
+            for batch in itertools.islice(batches, parts):
+                backward(module, module.model, on_device(batch, device))
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return work
+
+    sample_s = _timed(train(1, 1), device)
+    if sample_s < LIMIT / 4:  # the first one loads libraries
+        sample_s = _timed(train(1, 1), device)
+    console.print(f"one sample: {duration(sample_s)}")
+    if sample_s * own <= LIMIT:
+        return _measured("training step", train(wanted, own // wanted), device, console), wanted
+    samples = min(wanted, int(LIMIT / 4 / sample_s))
+    if samples <= 1:
+        return own * sample_s, 1
+    part_s = _measured(f"part of {samples} samples", train(samples, 1), device, console)
+    return own / samples * part_s, samples
+
+
 def _measured(what: str, work: Callable[[], None], device: torch.device, console: Console) -> float:
     """Median seconds of a piece of work, after warm-up if there is time for it; each measurement is said."""
     times: list[float] = []
     while len(times) < WARM_UP + MEASURED and sum(times) + max(times, default=0) <= LIMIT:
-        begin = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - begin)
+        times.append(_timed(work, device))
         warm = " (warm-up)" if len(times) <= WARM_UP else ""
         console.print(f"{what} {len(times)}: {duration(times[-1])}{warm}")
     return statistics.median(times[WARM_UP:] or times[-1:])
+
+
+def _timed(work: Callable[[], None], device: torch.device) -> float:
+    """Seconds of a piece of work."""
+    begin = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
