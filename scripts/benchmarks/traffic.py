@@ -68,8 +68,8 @@ class Traffic(TorchDispatchMode):
         name = func.overloadpacket.__name__
         given, made = _tensors((args, kwargs)), _tensors(out)
         mutates = func._schema.is_mutable
-        if "empty" in name or (not mutates and _shared(given, made)):  # an allocation or a view
-            return out
+        if not any(x.numel() for x in made) or "empty" in name or (not mutates and _shared(given, made)):
+            return out  # nothing to compute, an allocation, a view
         if name in OVERWRITTEN:
             given = given[1:]
         elif mutates and not name.endswith("_"):  # out=

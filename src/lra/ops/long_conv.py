@@ -136,7 +136,7 @@ class _PaddedFFT:
         shape = signal.shape[:-1]
         if shape not in self.buffers:
             self.buffers[shape] = signal.new_empty(*shape, self.size, dtype=self.dtype)
-            self.buffers[shape][..., signal.shape[-1] :] = 0
+            self.buffers[shape][..., signal.shape[-1] :].zero_()
         return self.buffers[shape]
 
 
@@ -163,7 +163,7 @@ def _circle(kernel: Tensor, channels: int, size: int, dtype: torch.dtype) -> Ten
     reach = kernel.shape[-1]
     end = size - reach if channels < len(kernel) else size
     circle[..., :reach] = kernel[:channels]
-    circle[..., reach:end] = 0
+    circle[..., reach:end].zero_()
     if channels < len(kernel):
         circle[..., end:] = kernel[channels:].flip(-1)
     return circle
