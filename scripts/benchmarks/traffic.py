@@ -125,9 +125,9 @@ class Fused:
         self.traffic.add(1, _bytes([mixed, bias, grad, factor, mixed]))
         return mixed
 
-    def correlate(self, grad, signal, conjugate):
-        self.traffic.add(1, _bytes([grad, signal, conjugate, grad, conjugate]))
-        return torch.empty_like(conjugate), grad.squeeze(1)
+    def correlate(self, grad, signal, kernel):
+        self.traffic.add(1, _bytes([grad, signal, kernel, grad, kernel]))
+        return torch.empty_like(kernel), grad.squeeze(1)
 
     def normalize(self, x, weight, bias, eps, y, mean, scale):
         self.traffic.add(1, _bytes([x, weight, bias, y, mean, scale]))

@@ -7,6 +7,11 @@ from torch import Tensor
 CPU_BLOCK = 1 << 18  # numbers; a few blocks fit into the second-level caches of two cores
 
 
+def plus(total: Tensor | None, part: Tensor) -> Tensor:
+    """The sum over blocks, so far: in place, and without zeros to begin with."""
+    return part if total is None else total.add_(part)
+
+
 def position_blocks(x: Tensor) -> list[tuple]:
     """Indices of `x` (B, H, L): (H, L) or (H, l) blocks on a CPU, all of it elsewhere."""
     if x.device.type != "cpu":

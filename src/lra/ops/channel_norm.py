@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lra.ops.blocks import position_blocks
+from lra.ops.blocks import plus, position_blocks
 from lra.ops.pointwise import backend
 from lra.ops.precision import at_least_float32
 
@@ -41,13 +41,11 @@ class _ChannelNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         x, weight, mean, scale = ctx.saved_tensors
-        grad_x = torch.empty_like(x)
-        grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(weight)
+        grad_x, grad_weight, grad_bias = torch.empty_like(x), None, None
         pointwise = backend(x.device)
         for at in position_blocks(x):
             by_weight, by_bias = pointwise.normalize_backward(
                 grad[at], x[at], weight, mean[at], scale[at], grad_x[at]
             )
-            grad_weight += by_weight
-            grad_bias += by_bias
+            grad_weight, grad_bias = plus(grad_weight, by_weight), plus(grad_bias, by_bias)
         return grad_x, grad_weight, grad_bias, None

@@ -85,14 +85,14 @@ def normalize_backward(
     return by_weight, by_bias
 
 
-def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_b conj(signal) grad and Σ_c conjugate grad, of spectra. Overwrites grad."""
+def correlate(grad: Tensor, signal: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_b conj(signal) grad and Σ_c conj(kernel) grad, of spectra. Overwrites grad."""
     if grad.shape[1] > 1:  # several channels: no published recipe of the arena has them
-        return pointwise.correlate(grad, signal, conjugate)
-    grad, by_kernel = grad.contiguous(), conjugate.new_empty(conjugate.shape)
+        return pointwise.correlate(grad, signal, kernel)
+    grad, by_kernel = grad.contiguous(), kernel.new_empty(kernel.shape)
     batch, _, features, frequencies = grad.shape
     grid = (features, triton.cdiv(frequencies, FREQUENCIES))
-    spectra = [torch.view_as_real(x) for x in (grad, signal.contiguous(), conjugate.contiguous(), by_kernel)]
+    spectra = [torch.view_as_real(x) for x in (grad, signal.contiguous(), kernel.contiguous(), by_kernel)]
     _launch(_correlate, grid, *spectra, batch, features, frequencies, _exact(spectra[0]), FREQUENCIES)
     return by_kernel, grad.squeeze(1)
 
@@ -259,7 +259,7 @@ def _normalize_backward(
 
 @triton.jit
 def _correlate(
-    grad, signal, conjugate, by_kernel, BATCH: tl.constexpr, features, frequencies,
+    grad, signal, kernel, by_kernel, BATCH: tl.constexpr, features, frequencies,
     EXACT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # complex numbers are pairs of real ones
@@ -267,7 +267,7 @@ def _correlate(
     frequency = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = frequency < frequencies
     row = 2 * (feature * frequencies + frequency)
-    real, imag = _load(conjugate + row, inside, EXACT), _load(conjugate + row + 1, inside, EXACT)
+    real, imag = _load(kernel + row, inside, EXACT), _load(kernel + row + 1, inside, EXACT)
     sum_real, sum_imag = tl.zeros_like(real), tl.zeros_like(real)
     at = row
     for _ in range(BATCH):
@@ -275,8 +275,8 @@ def _correlate(
         s_real, s_imag = _load(signal + at, inside, EXACT), _load(signal + at + 1, inside, EXACT)
         sum_real += s_real * g_real + s_imag * g_imag
         sum_imag += s_real * g_imag - s_imag * g_real
-        tl.store(grad + at, g_real * real - g_imag * imag, mask=inside)
-        tl.store(grad + at + 1, g_real * imag + g_imag * real, mask=inside)
+        tl.store(grad + at, g_real * real + g_imag * imag, mask=inside)
+        tl.store(grad + at + 1, g_imag * real - g_real * imag, mask=inside)
         at += 2 * features * frequencies
     tl.store(by_kernel + row, sum_real, mask=inside)
     tl.store(by_kernel + row + 1, sum_imag, mask=inside)

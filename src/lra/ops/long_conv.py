@@ -79,7 +79,7 @@ class _CircularConv(torch.autograd.Function):
             signal = transform(u[:, h], mask).unsqueeze(1)
             signal = signal.mul_(spectrum[:, h]) if channels == 1 else signal * spectrum[:, h]
             y[:, :, h] = transform.inverse(signal)[..., :length]
-        ctx.save_for_backward(u, mask, spectrum.conj_physical_())
+        ctx.save_for_backward(u, mask, spectrum)
         ctx.kernel = (kernel.shape, kernel.stride(), kernel.dtype)
         ctx.skip_dtype = None if skip is None else skip.dtype
         ctx.channels, ctx.size, ctx.dtype = channels, size, transform.dtype
@@ -88,14 +88,14 @@ class _CircularConv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        u, mask, conjugate = ctx.saved_tensors
+        u, mask, spectrum = ctx.saved_tensors
         channels, transform = ctx.channels, _PaddedFFT(ctx.size, ctx.dtype)
         correlate = backend(u.device).correlate
         grad_u, spectra = torch.empty_like(u), []
         for h in _blocks(u, ctx.size):
             # (B, C, H, F); one channel shares the buffer of u
             g = transform(grad[:, 0, h]).unsqueeze(1) if channels == 1 else transform(grad[:, :, h])
-            by_kernel, by_signal = correlate(g, transform(u[:, h], mask), conjugate[:, h])
+            by_kernel, by_signal = correlate(g, transform(u[:, h], mask), spectrum[:, h])
             spectra.append(by_kernel)
             result = transform.inverse(by_signal)[..., : u.shape[-1]]
             if mask is None:

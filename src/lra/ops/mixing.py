@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lra.ops.blocks import position_blocks
+from lra.ops.blocks import plus, position_blocks
 from lra.ops.pointwise import backend
 from lra.ops.product import product
 
@@ -64,7 +64,7 @@ class _Mix(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         y, weight, bias, inner, outer = ctx.saved_tensors
-        grad_y, grad_weight, grad_bias = torch.empty_like(y), torch.zeros_like(weight), torch.zeros_like(bias)
+        grad_y, grad_weight, grad_bias = torch.empty_like(y), None, None
         transposed = weight.mT.contiguous()
         pointwise = backend(y.device)
         for at in position_blocks(y):
@@ -74,8 +74,9 @@ class _Mix(torch.autograd.Function):
                 g = pointwise.gate_backward(mixed, bias, grad[at], _cut(outer, at))
             else:
                 g = grad[at] if outer is None else grad[at] * _cut(outer, at)
-            grad_bias += g.sum(-1).view(-1, len(bias)).sum(0)
-            grad_weight += _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
+            grad_bias = plus(grad_bias, g.sum(-1).view(-1, len(bias)).sum(0))
+            by_weight = _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
+            grad_weight = plus(grad_weight, by_weight)
             g = _product(transposed, g, ctx.dtype)
             pointwise.activate_backward(g, y[at], _cut(inner, at), grad_y[at])
         return grad_y, grad_weight, grad_bias, grad if ctx.has_residual else None, *[None] * 4

@@ -65,16 +65,16 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     return torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
 
 
-def correlate(grad: Tensor, signal: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of a convolution in spectra: Σ_b conj(signal) grad (C, H, F) and Σ_c conjugate grad (B, H, F).
+def correlate(grad: Tensor, signal: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradient of a convolution in spectra: Σ_b conj(signal) grad (C, H, F) and Σ_c conj(kernel) grad (B, H, F).
 
-    `conjugate` (C, H, F) is that of the kernel's spectrum. Overwrites grad (B, C, H, F) and signal (B, H, F).
+    Overwrites grad (B, C, H, F) and signal (B, H, F).
     """
     one = grad.shape[1] == 1
     signal = signal.conj_physical_().unsqueeze(1)
     product = signal.mul_(grad) if one else signal * grad
     by_kernel = product[0] if len(product) == 1 else product.sum(0)
-    grad = grad.mul_(conjugate)
+    grad = grad.mul_(kernel.conj())
     return by_kernel, grad.squeeze(1) if one else grad.sum(1)
 
 
