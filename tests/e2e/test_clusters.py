@@ -3,9 +3,9 @@
 import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-import forked
 import pytest
 from toy import CONF, SMALL, folders
 
@@ -34,7 +34,7 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     for name, script in COMMANDS.items():
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
-    command = ["train.py", "-m", "task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL]
+    command = [sys.executable, "train.py", "-m", "task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL]
     command += ["trainer.epochs=1", *folders(folder), *arguments]
     environment = {
         "PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests",
@@ -42,7 +42,9 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "HOME": str(folder),
     }
     environment["PATH"] = f"{folder}:{os.environ['PATH']}"
-    return forked.run(*command, env=environment, timeout=250)
+    return subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
 
 
 def sweep(folder: Path, *arguments: str) -> list[int]:
