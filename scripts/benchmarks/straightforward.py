@@ -25,6 +25,7 @@ def straightforward() -> Iterator[None]:
     replaced = [
         (s4d, "vandermonde", lambda c, a, length: vandermonde_naive(c, a.to(c.dtype), length)),
         (dplr, "dplr_kernel", _generating_function),
+        (mixer, "joinable", lambda kernels: False),
         (mixer, "long_conv", convolution),
         (mixing, "mix", mix_naive),
         (block, "channel_norm", channel_norm_naive),

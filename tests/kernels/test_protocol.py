@@ -77,7 +77,7 @@ def test_the_kernels_of_several_layers_are_generated_in_one_call(config, rate):
             parameter.mul_(1 + torch.rand_like(parameter) / 10)
     weight = torch.randn(2, 4, 37).double()
     results = []
-    for kernels in (together(layers, 37, rate), [layer(37, rate) for layer in layers]):
+    for kernels in (together(layers, 37, rate).chunk(3, dim=1), [layer(37, rate) for layer in layers]):
         loss = sum((i + 1) * (kernel * weight).sum() for i, kernel in enumerate(kernels))
         gradients = torch.autograd.grad(loss, [p for layer in layers for p in layer.parameters()])
         results.append([*kernels, *gradients])

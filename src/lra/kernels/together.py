@@ -24,18 +24,17 @@ def joinable(kernels: Sequence[Kernel]) -> bool:
     return all(_kind(kernel) == _kind(first) for kernel in kernels[1:])
 
 
-def together(kernels: Sequence[Kernel], length: int, rate: float = 1.0) -> list[Tensor]:
-    """The kernels (C, H, L) of modules that differ in the values of their parameters only, computed as one.
+def together(kernels: Sequence[Kernel], length: int, rate: float = 1.0) -> Tensor:
+    """The kernels of G modules that differ in the values of their parameters only, side by side: (C, G · H, L).
 
-    The map of a feature depends on its own parameters, so a module whose features are those of all the modules has
-    their kernels side by side.
+    The map of a feature depends on its own parameters, so they are those of a module with the features of all.
     """
     first = kernels[0]
     joined = {
         name: _joined([getattr(kernel, name) for kernel in kernels], axis, first.features)
         for name, axis in first.feature_axes.items()
     }
-    return list(functional_call(first, joined, (length, rate)).chunk(len(kernels), dim=1))
+    return functional_call(first, joined, (length, rate))
 
 
 def _joined(values: list[Tensor], axis: int | None, features: int) -> Tensor:

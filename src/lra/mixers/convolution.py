@@ -12,7 +12,7 @@ from lra.errors import UserError
 from lra.kernels.base import Kernel
 from lra.kernels.together import joinable, together
 from lra.mixers.base import SequenceMixer
-from lra.ops.long_conv import long_conv
+from lra.ops.long_conv import circular_conv, kernel_spectrum, long_conv
 
 KernelFactory = Callable[..., Kernel]  # (features=H, channels=C) -> Kernel
 
@@ -43,14 +43,21 @@ class Convolution(SequenceMixer):
         kernels = [mixer.kernel for mixer in mixers]
         if not joinable(kernels):
             return super().prepare(mixers, length, rate)
-        return [{"kernel": kernel} for kernel in together(kernels, length, rate)]
+        skips = torch.cat([mixer.D for mixer in mixers], dim=1)
+        spectra = kernel_spectrum(
+            together(kernels, length, rate), length, bidirectional=mixers[0].bidirectional, skip=skips
+        )
+        return [{"spectrum": spectrum} for spectrum in spectra.chunk(len(mixers), dim=1)]
 
     def forward(
-        self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0, kernel: Tensor | None = None
+        self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0, spectrum: Tensor | None = None
     ) -> Tensor:
-        kernel = self.kernel(u.shape[-1], rate) if kernel is None else kernel
-        y = long_conv(u, kernel, bidirectional=self.bidirectional, skip=self.D, mask=mask)  # (B, C, H, L)
-        return y.flatten(1, 2)
+        if spectrum is None:
+            kernel = self.kernel(u.shape[-1], rate)
+            y = long_conv(u, kernel, bidirectional=self.bidirectional, skip=self.D, mask=mask)
+        else:
+            y = circular_conv(u, spectrum, mask)
+        return y.flatten(1, 2)  # from (B, C, H, L)
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> tuple[Tensor, Any]:
         """The kernel's zero state and its discrete system."""
