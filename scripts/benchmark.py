@@ -40,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description="Measure speed and memory against the naive twins.")
     p.add_argument("what", choices=["kernels", "step", "data", "bytes"])
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    p.add_argument(
-        "--card", choices=["a100", "h100", "rtx4090"], default="a100", help="bytes: for the least times"
-    )
+    p.add_argument("--card", choices=["a100", "h100", "rtx4090"], default="a100", help="bytes: for the least times")
     p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
     p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
     p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
@@ -95,9 +93,7 @@ def steps(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     device = torch.device(options.device)
     settings = [floor_setting(kernel, length) for kernel in ("s4d", "s4") for length in options.lengths]
     if not options.floor_only:
-        settings += [
-            recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES
-        ]
+        settings += [recipe_setting(name, CPU_TOKENS if options.device == "cpu" else None) for name in RECIPES]
     yield from (compare(setting, options.repeats, device) for setting in track(settings, "steps"))
 
 

@@ -47,9 +47,7 @@ def load(folder: Path, file: str, *keys: str) -> list[np.ndarray]:
 def tile(images: np.ndarray, rows: int, columns: int, zoom: int) -> Image.Image:
     framed = np.pad(images[: rows * columns], ((0, 0), (1, 1), (1, 1)), constant_values=70)
     side = framed.shape[1]
-    grid = (
-        framed.reshape(rows, columns, side, side).transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
-    )
+    grid = framed.reshape(rows, columns, side, side).transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
     return Image.fromarray(np.kron(grid, np.ones((zoom, zoom), np.uint8)))
 
 
@@ -68,15 +66,11 @@ def contact_sheet(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Image.Imag
 
 
 def main(given: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=4000, help="images of ours in each set (4000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of our images (0)")
-    parser.add_argument(
-        "--alpha", type=float, default=0.01, help="chance of a false alarm over all tests (0.01)"
-    )
+    parser.add_argument("--alpha", type=float, default=0.01, help="chance of a false alarm over all tests (0.01)")
     parser.add_argument("--sheet", type=Path, help="where to write the contact sheet")
     arguments = parser.parse_args(given)
 

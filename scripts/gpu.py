@@ -78,9 +78,7 @@ def self_check(target: Path, console: Console) -> None:
 
     notes: list[str] = []
     errors = self_check(torch.device("cuda"), notes.append)
-    write_text(
-        target, json.dumps({"errors": errors, "notes": notes, "torch": torch.__version__}, indent=1) + "\n"
-    )
+    write_text(target, json.dumps({"errors": errors, "notes": notes, "torch": torch.__version__}, indent=1) + "\n")
     console.print("\n".join([f"self-check: greatest error {max(errors.values()):.0e}", *notes]))
 
 

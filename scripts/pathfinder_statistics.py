@@ -99,9 +99,7 @@ def grey_counts(images: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(bins[image.ravel()], minlength=len(GREY_BINS) - 1) for image in images])
 
 
-def histogram_p_value(
-    ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator, rounds: int = 499
-) -> float:
+def histogram_p_value(ours: np.ndarray, theirs: np.ndarray, rng: np.random.Generator, rounds: int = 499) -> float:
     """Permutation test of the χ² distance of pooled histograms: images are independent, pixels are not."""
     pooled = np.concatenate([ours, theirs])
 

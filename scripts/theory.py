@@ -30,9 +30,7 @@ def eigenvalues(folder: Path, state_size: int = 64):
     """Frequencies −Im A_n of the diagonal inits (S4D, section 4), and how S4D-Inv follows S4D-LegS."""
     fig, ((left, right),) = grid(columns=2)
     modes = np.arange(1, state_size // 2 + 1)
-    frequencies = {
-        init: np.sort(-inits.diagonal_eigenvalues(init, state_size)[0].imag.numpy()) for init in LABELS
-    }
+    frequencies = {init: np.sort(-inits.diagonal_eigenvalues(init, state_size)[0].imag.numpy()) for init in LABELS}
     for init, label in LABELS.items():
         left.plot(modes, frequencies[init], marker="o", markersize=2.2, linewidth=0.9, label=label)
     left.set_yscale("symlog", linthresh=1, linscale=0.4)

@@ -64,9 +64,7 @@ def make_record(
     config = recorded_config(experiment, changes) | {"seed": seed} | (config or {})
     standard_error = None
     if complete:
-        standard_error = (
-            math.sqrt(value * (1 - value) / n_test) if accuracy else value / math.sqrt(2 * n_test)
-        )
+        standard_error = math.sqrt(value * (1 - value) / n_test) if accuracy else value / math.sqrt(2 * n_test)
     return RunRecord.model_validate(
         {
             "run_id": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12],

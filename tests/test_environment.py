@@ -51,9 +51,7 @@ def test_functions_are_compiled_where_nothing_can_be_written(tmp_path):
     module = package / "frozen.py"
     module.write_text("import numba\n@numba.njit(cache=True)\ndef double(x): return 2 * x\n")
     (package / "__pycache__").write_text("")  # not a folder, for root may write anywhere
-    result = start(
-        f"sys.path.append({str(package)!r})\nimport frozen\nprint(frozen.double(21))", HOME="/dev/null/home"
-    )
+    result = start(f"sys.path.append({str(package)!r})\nimport frozen\nprint(frozen.double(21))", HOME="/dev/null/home")
     assert result.stdout == "42\n", result.stderr
 
 
@@ -65,9 +63,7 @@ def test_signs_that_the_output_lacks_are_replaced():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
 def test_a_full_output_ends_nothing():
     with open("/dev/full", "w") as full:
-        result = start(
-            "for _ in range(99): print('x' * 999, flush=True)\nprint('done', file=sys.stderr)", output=full
-        )
+        result = start("for _ in range(99): print('x' * 999, flush=True)\nprint('done', file=sys.stderr)", output=full)
     assert (result.returncode, result.stderr) == (0, "done\n")
 
 

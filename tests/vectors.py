@@ -14,9 +14,7 @@ class Golden(dict):
     """Arrays of one file by name, as tensors; `case` selects those with a prefix."""
 
     def case(self, prefix: str) -> "Golden":
-        return Golden(
-            {key.removeprefix(prefix): value for key, value in self.items() if key.startswith(prefix)}
-        )
+        return Golden({key.removeprefix(prefix): value for key, value in self.items() if key.startswith(prefix)})
 
     def cases(self) -> list[str]:
         """The parts of the names before the first slash."""

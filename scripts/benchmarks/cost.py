@@ -33,9 +33,7 @@ class Cost(NamedTuple):
     peak_bytes: int
 
 
-def costs(
-    prepare: Prepare, *arguments: Any, repeats: int, sides: Iterable[str] = ("fast", "naive")
-) -> dict[str, Cost]:
+def costs(prepare: Prepare, *arguments: Any, repeats: int, sides: Iterable[str] = ("fast", "naive")) -> dict[str, Cost]:
     """Least seconds and most bytes of each side, over at most `repeats` in each of two turns.
 
     `prepare(side, *arguments)`, picklable, is called in a fresh process and returns the work in a tiny version,

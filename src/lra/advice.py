@@ -9,9 +9,7 @@ from collections.abc import Sequence
 
 from lra.errors import UserError
 
-SEVERAL = re.compile(
-    r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires"
-)
+SEVERAL = re.compile(r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires")
 UNKNOWN = re.compile(r"Could not override '([^']+)'")
 GROUP = "Config group override must be a string or a list"
 CLOSING = ("Set the environment variable", "See https://hydra.cc")
@@ -65,9 +63,7 @@ def _several(override: str) -> str:
 
 def _unreadable(override: str, text: str) -> str:
     if "=" not in override and not override.startswith("~"):
-        return (
-            f"{override!r} is no option. Options are given as key=value, such as experiment=lra/listops-s4d."
-        )
+        return f"{override!r} is no option. Options are given as key=value, such as experiment=lra/listops-s4d."
     form = quoted(override)
     if _readable(shlex.split(form)[0]):
         return (

@@ -57,9 +57,7 @@ def with_swaps(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[d
     if chosen:
         own = tuple(f"{part}." for part in chosen)
         rest = [
-            text
-            for text, key in zip(overrides, typed, strict=True)
-            if key not in chosen and not key.startswith(own)
+            text for text, key in zip(overrides, typed, strict=True) if key not in chosen and not key.startswith(own)
         ]
         recipe, choices = _hydra(rest, with_choices=True)
         for part, name in chosen.items():

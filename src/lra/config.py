@@ -167,9 +167,7 @@ class Budget(Strict):
             )
         if self.kind == "reduced" and not cuts:
             fields = ", ".join(f"budget.{name}" for name in type(self).model_fields if name != "kind")
-            raise ValueError(
-                f"budget=reduced needs at least one cut, such as budget.epochs=5; fields: {fields}"
-            )
+            raise ValueError(f"budget=reduced needs at least one cut, such as budget.epochs=5; fields: {fields}")
         return self
 
 
@@ -213,9 +211,7 @@ class Config(Strict):
         check_nodes({name: getattr(config, name) for name in NODES})
         located("task.path", str(config.task.get("path") or ""))
         folders = ("data_dir", "output_dir", "results_dir")
-        return config.model_copy(
-            update={key: workspace() / located(key, getattr(config, key)) for key in folders}
-        )
+        return config.model_copy(update={key: workspace() / located(key, getattr(config, key)) for key in folders})
 
     def identity(self) -> dict[str, Any]:
         """What decides the result: the configuration without paths, loggers and devices."""

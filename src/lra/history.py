@@ -38,8 +38,6 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _map(config: Mapping[str, Any], change) -> dict[str, Any]:
     return {
-        name: change(node, FIRST[name].get(node.get("_target_", node.get("name", "")), {}))
-        if name in FIRST
-        else node
+        name: change(node, FIRST[name].get(node.get("_target_", node.get("name", "")), {})) if name in FIRST else node
         for name, node in config.items()
     }

@@ -100,9 +100,7 @@ def _mappings(tree: Any) -> Iterator[Mapping[str, Any]]:
     """All mappings inside plain data."""
     if isinstance(tree, Mapping):
         yield tree
-    for item in (
-        tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ()
-    ):
+    for item in tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ():
         yield from _mappings(item)
 
 

@@ -43,7 +43,5 @@ def located(key: str, path: str | Path) -> Path:
         ) from None
     parts = [len(part.encode(errors="surrogateescape")) for part in path.parts]
     if sum(parts) > LONGEST_PATH or max(parts, default=0) > LONGEST_NAME:
-        raise UserError(
-            f"{key} is too long: a path has at most {LONGEST_PATH} bytes, a name in it {LONGEST_NAME}."
-        )
+        raise UserError(f"{key} is too long: a path has at most {LONGEST_PATH} bytes, a name in it {LONGEST_NAME}.")
     return path

@@ -56,9 +56,7 @@ def reported() -> Iterator[None]:
     except Exception as error:
         if Sweep.folder is None or tracebacks() or explanation(error) is not None:
             raise
-        _say(
-            f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete."
-        )
+        _say(f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete.")
         _sum_up()
         sys.exit(1)
     except BaseException:
@@ -138,16 +136,12 @@ def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
     if not str(sweeper.get("_target_")).endswith(f".{BasicSweeper.__name__}"):
         return []
     given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-        [*given, *config.hydra.overrides.task]
-    )
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*given, *config.hydra.overrides.task])
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return jobs
 
 
-def _note(
-    hydra: HydraConf, error: str | None, finished: Sequence[RunRecord] = (), results_dir: Path = Path()
-) -> None:
+def _note(hydra: HydraConf, error: str | None, finished: Sequence[RunRecord] = (), results_dir: Path = Path()) -> None:
     """Write down how a job ended, and where its record is. Raises UserError if that is not possible."""
     from lra.files import write_text
     from lra.records import store

@@ -43,9 +43,7 @@ def test_bytes_of_an_operation(work, moved, launches):
 def test_operations_of_a_product(dtype):
     traffic = counted(torch.matmul, (7, 10, 20), (7, 20, 30), dtype=dtype)
     operations = 2 * 7 * 10 * 20 * 30
-    assert (traffic.products, traffic.double) == (
-        (operations, 0) if dtype == torch.float32 else (0, operations)
-    )
+    assert (traffic.products, traffic.double) == ((operations, 0) if dtype == torch.float32 else (0, operations))
 
 
 @pytest.mark.parametrize("kernel", ["s4d", "s4"])

@@ -17,9 +17,7 @@ def test_records_are_readable():
     assert not PROBLEMS
 
 
-@pytest.mark.parametrize(
-    "record", [r for r in RECORDS if r.run_id not in SUPERSEDED], ids=lambda record: record.run_id
-)
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.run_id not in SUPERSEDED], ids=lambda record: record.run_id)
 def test_a_committed_run_is_found_by_its_command(record):
     config = Config.parse(compose(record.identity.overrides))
     assert config.run_id() == record.run_id

@@ -73,9 +73,7 @@ def test_recipe_is_the_papers(group, name):
         assert model["bidirectional"] == (name not in PAPERS["causal_ablations"])
     assert model["tie_dropout"]
     assert kernel.get("n_ssm") == PAPERS["tied"].get(name)
-    assert config.task.get("max_length", 0) == PAPERS["max_length"].get(
-        name, config.task.get("max_length", 0)
-    )
+    assert config.task.get("max_length", 0) == PAPERS["max_length"].get(name, config.task.get("max_length", 0))
     if config.kernel["_target_"].endswith("S4"):
         assert kernel["c_parameter"] == "truncated"  # the published code trains C (I − Ā^L)
 

@@ -14,9 +14,7 @@ TRAIN, TEST = 14, 6
 
 
 def write_ts(path: Path, x: np.ndarray, y: np.ndarray) -> None:
-    header = (
-        "#comment\n@problemName BIDMC32HR\n@timestamps false\n@univariate false\n@targetlabel true\n\n@data\n"
-    )
+    header = "#comment\n@problemName BIDMC32HR\n@timestamps false\n@univariate false\n@targetlabel true\n\n@data\n"
     rows = (
         ":".join([*(",".join(f"{v:.5f}" for v in channel) for channel in sample.T), f"{target:.4f}"])
         for sample, target in zip(x, y, strict=True)
@@ -28,9 +26,7 @@ def write_ts(path: Path, x: np.ndarray, y: np.ndarray) -> None:
 def samples() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     n = TRAIN + TEST
-    return rng.normal(size=(n, 4000, 2)).round(5).astype(np.float32), rng.normal(90, 5, n).round(4).astype(
-        np.float32
-    )
+    return rng.normal(size=(n, 4000, 2)).round(5).astype(np.float32), rng.normal(90, 5, n).round(4).astype(np.float32)
 
 
 @pytest.fixture

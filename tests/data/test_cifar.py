@@ -33,9 +33,7 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 @pytest.fixture
 def npz(tmp_path: Path, images: dict) -> Path:
     path = tmp_path / "cifar.npz"
-    np.savez(
-        path, **{f"{a}_{split}": v for split, pair in images.items() for a, v in zip("xy", pair, strict=True)}
-    )
+    np.savez(path, **{f"{a}_{split}": v for split, pair in images.items() for a, v in zip("xy", pair, strict=True)})
     return path
 
 
@@ -54,9 +52,7 @@ def official(tmp_path: Path, images: dict, monkeypatch: pytest.MonkeyPatch) -> P
         return {"data": x.transpose(0, 3, 1, 2).reshape(len(x), -1), "labels": y.tolist()}
 
     x, y = images["train"]
-    lists = [
-        write(f"data_batch_{i + 1}", batch(x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8])) for i in range(5)
-    ]
+    lists = [write(f"data_batch_{i + 1}", batch(x[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8])) for i in range(5)]
     cifar = torchvision.datasets.CIFAR10
     monkeypatch.setattr(cifar, "train_list", lists)
     monkeypatch.setattr(cifar, "test_list", [write("test_batch", batch(*images["test"]))])
@@ -83,9 +79,7 @@ def test_grey_is_pil_grey_for_every_color() -> None:
 
 
 @pytest.mark.parametrize("color", ["grey", "rgb"])
-def test_inputs_are_those_of_the_published_transforms(
-    color: str, npz: Path, images: dict, tmp_path: Path
-) -> None:
+def test_inputs_are_those_of_the_published_transforms(color: str, npz: Path, images: dict, tmp_path: Path) -> None:
     task = CIFAR10(color=color, path=str(npz))
     prepared = task.prepare(tmp_path / "data")
     transform = published(color)

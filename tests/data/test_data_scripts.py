@@ -18,9 +18,7 @@ from lra.errors import UserError
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_every_task_has_a_stand_in_by_name(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_task_has_a_stand_in_by_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pathfinder, "STANDIN_IMAGES", 60)
     task = make_task(name, source="standin")
     prepared = task.prepare(tmp_path)
@@ -76,9 +74,7 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
     assert one.meta.counts == {"train": 360, "val": 40, "test": 100}
 
 
-def test_one_failure_does_not_stop_the_others(
-    tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture
-) -> None:
+def test_one_failure_does_not_stop_the_others(tmp_path: Path, no_network: None, capsys: pytest.CaptureFixture) -> None:
     path = str(tmp_path / "empty")
     Path(path).mkdir()
     assert prepare(["image", "text", "--root", path, "--data-dir", str(tmp_path / "data")]) == 2
@@ -135,9 +131,7 @@ def test_overlapping_splits_are_found(tmp_path: Path) -> None:
     assert found["counts"].verdict == "wrong"  # 360 images are not the published 45 000
 
 
-def test_the_benchmark_has_a_row_for_what_is_prepared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_benchmark_has_a_row_for_what_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SECONDS", 0.05)
     monkeypatch.setattr(benchmark, "measure", lambda data: (100, 200, 0.5))
     make_task("listops", source="standin").prepare(tmp_path)

@@ -84,9 +84,7 @@ def run(code: str, *arguments: object) -> subprocess.Popen:
 
 def visible(folder: Path) -> list[str]:
     """What a reader could take for prepared data."""
-    return sorted(
-        path.name for path in (folder / "numbers").iterdir() if path.name[0] != "." and path.is_dir()
-    )
+    return sorted(path.name for path in (folder / "numbers").iterdir() if path.name[0] != "." and path.is_dir())
 
 
 def test_prepared_data_are_found_again(tmp_path: Path) -> None:

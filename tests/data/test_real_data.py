@@ -93,9 +93,7 @@ def test_sc35(real: Path, tmp_path: Path) -> None:
     assert found.meta.counts == {"train": 1800, "val": 360, "test": 360}
     _, deviation = statistics(task, found)
     assert 0.1 < deviation.item() < 0.3  # the papers' scaling: a few times the wave, far from unit variance
-    unit, same = prepared(
-        tmp_path, "sc35", real / "speech_commands_v001_bed_cat_happy_part.parquet", scaling="unit"
-    )
+    unit, same = prepared(tmp_path, "sc35", real / "speech_commands_v001_bed_cat_happy_part.parquet", scaling="unit")
     mean, deviation = statistics(unit, same)
     assert np.allclose(mean, 0, atol=0.01)
     assert np.allclose(deviation, 1, atol=0.02)

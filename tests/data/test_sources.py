@@ -25,9 +25,7 @@ def archive() -> bytes:
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name in (*OFFICIAL_NAMES.values(), "../tsv_data/new_aan_pairs.train.tsv"):
             content = f"content of {name}".encode()
-            info = tarfile.TarInfo(
-                f"lra_release/lra_release/listops-1000/{name}".replace("listops-1000/../", "")
-            )
+            info = tarfile.TarInfo(f"lra_release/lra_release/listops-1000/{name}".replace("listops-1000/../", ""))
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return packed.getvalue()
@@ -60,18 +58,14 @@ def server() -> Iterator[str]:
     httpd.server_close()
 
 
-@pytest.mark.filterwarnings(
-    "default"
-)  # pooch tells the hash of what it could not check; so does tqdm's monitor
+@pytest.mark.filterwarnings("default")  # pooch tells the hash of what it could not check; so does tqdm's monitor
 def test_the_archive_is_fetched_and_one_folder_unpacked(
     tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "LRA_URL", f"{server}/lra_release.gz")
     sources.lra_release(tmp_path, "listops-1000", "listops")
     names = list(OFFICIAL_NAMES.values())
-    folder = sources.first_folder(
-        sources.lra_folders(tmp_path, "listops-1000"), names, tmp_path / "hashes.json"
-    )
+    folder = sources.first_folder(sources.lra_folders(tmp_path, "listops-1000"), names, tmp_path / "hashes.json")
     assert folder == tmp_path / "lra_release" / "lra_release" / "listops-1000"
     assert (folder / names[0]).read_text() == f"content of {names[0]}"
     assert not (folder.parent / "tsv_data").exists()

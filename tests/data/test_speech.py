@@ -66,9 +66,7 @@ def listed(root: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(("scaling", "full_scale"), [("papers", 2.0**15), ("unit", 1.0)])
-def test_inputs_are_those_of_the_published_code(
-    folder: Path, tmp_path: Path, scaling: str, full_scale: float
-) -> None:
+def test_inputs_are_those_of_the_published_code(folder: Path, tmp_path: Path, scaling: str, full_scale: float) -> None:
     task = SpeechCommands(scaling=scaling, path=str(tmp_path / "raw"))
     prepared = task.prepare(tmp_path / "data")
     assert prepared.meta.variant == "subset"
@@ -85,10 +83,7 @@ def test_inputs_are_those_of_the_published_code(
 
 
 def test_both_scalings_share_the_prepared_waves(folder: Path, tmp_path: Path) -> None:
-    a, b = (
-        SpeechCommands(scaling=s, path=str(tmp_path / "raw")).prepare(tmp_path / "d")
-        for s in ("papers", "unit")
-    )
+    a, b = (SpeechCommands(scaling=s, path=str(tmp_path / "raw")).prepare(tmp_path / "d") for s in ("papers", "unit"))
     assert a.folder == b.folder
 
 
@@ -110,9 +105,7 @@ def test_sc10_takes_whole_clips_of_the_ten_words(folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("scaling", "full_scale"), [("papers", 2.0**15), ("unit", 1.0)])
-def test_mfcc_are_those_of_the_published_code(
-    folder: Path, tmp_path: Path, scaling: str, full_scale: float
-) -> None:
+def test_mfcc_are_those_of_the_published_code(folder: Path, tmp_path: Path, scaling: str, full_scale: float) -> None:
     from torchaudio.transforms import MFCC
 
     task = SpeechCommands(words=10, features="mfcc", scaling=scaling, path=str(tmp_path / "raw"))
@@ -121,9 +114,7 @@ def test_mfcc_are_those_of_the_published_code(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transform = MFCC(log_mels=True, n_mfcc=20, melkwargs={"n_fft": 200, "n_mels": 64})
-    x = {
-        s: torch.tensor(waves.array(f"{s}_x")).float() / 2**15 / full_scale for s in ("train", "val", "test")
-    }
+    x = {s: torch.tensor(waves.array(f"{s}_x")).float() / 2**15 / full_scale for s in ("train", "val", "test")}
     x = {split: transform(audio).transpose(1, 2) for split, audio in x.items()}
     assert x["train"].shape[1:] == (task.spec.max_length, task.spec.inputs) == (161, 20)
     mean = x["train"].mean((0, 1), dtype=torch.float64)
@@ -162,9 +153,7 @@ def test_wrong_clips_leave_nothing(tmp_path: Path) -> None:
 
     def error(clips: list[bytes], **change: list) -> str:
         with pytest.raises(UserError) as caught:
-            SpeechCommands(path=str(parquet(tmp_path / "x.parquet", clips, **change))).prepare(
-                tmp_path / "data"
-            )
+            SpeechCommands(path=str(parquet(tmp_path / "x.parquet", clips, **change))).prepare(tmp_path / "data")
         assert not list((tmp_path / "data").rglob("*.npy"))
         return str(caught.value)
 
@@ -254,9 +243,7 @@ def test_download_is_torchaudios(folder: Path, tmp_path: Path, monkeypatch: pyte
         Path(target).parent.mkdir(parents=True)
         folder.rename(target)
 
-    monkeypatch.setattr(
-        library, "download_url_to_file", lambda url, path, hash_prefix: fetched.append(hash_prefix)
-    )
+    monkeypatch.setattr(library, "download_url_to_file", lambda url, path, hash_prefix: fetched.append(hash_prefix))
     monkeypatch.setattr(library, "_extract_tar", unpack)
     monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *a, **k: io.BytesIO())
     monkeypatch.setattr(speech, "SPLITS35", {s: len(n) for s, n in listed(folder).items()})

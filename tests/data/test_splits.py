@@ -40,9 +40,7 @@ def test_cifar_validation_rows_are_the_published_ones() -> None:
     assert len(rows["train"]) == 45_000
     assert (
         rows["val"][:3].tolist()
-        == torch_split(range(50_000), (45_000, 5_000), generator=torch.Generator().manual_seed(42))[
-            1
-        ].indices[:3]
+        == torch_split(range(50_000), (45_000, 5_000), generator=torch.Generator().manual_seed(42))[1].indices[:3]
     )
 
 

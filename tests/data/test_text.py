@@ -76,9 +76,7 @@ def test_the_files_of_hugging_face(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("max_length", "min_freq"), [(4096, 2), (12, 1), (12, 3)])
-def test_tokens_are_those_of_the_published_code(
-    file: Path, tmp_path: Path, max_length: int, min_freq: int
-) -> None:
+def test_tokens_are_those_of_the_published_code(file: Path, tmp_path: Path, max_length: int, min_freq: int) -> None:
     task = Text(max_length=max_length, min_freq=min_freq, path=str(file))
     prepared = task.prepare(tmp_path / "data")
     symbols, rows = plain(max_length, min_freq)
@@ -128,17 +126,13 @@ def test_folder_and_file_give_the_same_data(file: Path, folder: Path, tmp_path: 
 
 def test_litter_is_not_a_review(file: Path, folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "pos" / "._9_9.txt").write_bytes(b"\xff\xfe")
-    assert Text(path=str(folder)).prepare(tmp_path / "a").meta == (
-        Text(path=str(file)).prepare(tmp_path / "b").meta
-    )
+    assert Text(path=str(folder)).prepare(tmp_path / "a").meta == (Text(path=str(file)).prepare(tmp_path / "b").meta)
 
 
 def test_labels_of_any_number_type(file: Path, tmp_path: Path) -> None:
     rows = [(split, float(label), content) for split, label, content in REVIEWS]
     path = parquet(tmp_path / "floats.parquet", rows)
-    assert (
-        Text(path=str(path)).prepare(tmp_path / "a").meta == Text(path=str(file)).prepare(tmp_path / "b").meta
-    )
+    assert Text(path=str(path)).prepare(tmp_path / "a").meta == Text(path=str(file)).prepare(tmp_path / "b").meta
 
 
 def official(monkeypatch: pytest.MonkeyPatch, rows: list[tuple]) -> None:
@@ -188,9 +182,7 @@ def test_errors(tmp_path: Path, folder: Path) -> None:
 
     assert "row 8: label 2" in error(parquet(tmp_path / "a.parquet", [*REVIEWS, ("train", 2, "x")]))
     assert "row 8: label 0.5" in error(parquet(tmp_path / "c.parquet", [*REVIEWS, ("train", 0.5, "x")]))
-    assert "row 8: None in place of a text" in error(
-        parquet(tmp_path / "d.parquet", [*REVIEWS, ("train", 1, None)])
-    )
+    assert "row 8: None in place of a text" in error(parquet(tmp_path / "d.parquet", [*REVIEWS, ("train", 1, None)]))
     assert "row 8: the split is 'validation'" in error(
         parquet(tmp_path / "e.parquet", [*REVIEWS, ("validation", 1, "x")])
     )

@@ -68,9 +68,7 @@ def loaded(script: str) -> list[str]:
     """Which of the large libraries a script imports."""
     large = {"torch", "numba", "wandb", "datasets", "pytorch_lightning"}
     code = f"import sys\n{script}\nprint('LARGE', *sorted({large} & set(sys.modules)))"
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     return result.stdout.splitlines()[-1].split()[1:]
 
 

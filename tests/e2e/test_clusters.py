@@ -83,9 +83,7 @@ def test_slurm_array(tmp_path):
     [
         pytest.param(["hydra/launcher=submitit_local"], marks=needs("hydra_submitit_launcher")),
         pytest.param(["hydra/launcher=joblib"], marks=needs("hydra_joblib_launcher")),
-        pytest.param(
-            ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=needs("hydra_ray_launcher")
-        ),
+        pytest.param(["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=needs("hydra_ray_launcher")),
         pytest.param(
             ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_jobs=1"],
             marks=needs("hydra_optuna_sweeper"),

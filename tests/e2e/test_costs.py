@@ -13,9 +13,7 @@ from lra.training.assemble import make_task
 from lra.training.forecast import BYTES_PER_NUMBER, NUMBERS_PER_CORE_SECOND, needs
 
 PAGE = (CHECKOUT / "docs/costs.md").read_text(encoding="utf-8")
-ESTIMATED, MEASURED = (
-    re.findall(r"^\| `(.*)` \| (.*) \|$", part, re.M) for part in PAGE.split("## Measured")
-)
+ESTIMATED, MEASURED = (re.findall(r"^\| `(.*)` \| (.*) \|$", part, re.M) for part in PAGE.split("## Measured"))
 BYTES_MOVED = 100 * 4  # of a number in a step: 94 to 120 float32 signals are read or written a layer
 BANDWIDTH = 3e12  # bytes a second
 
@@ -61,6 +59,5 @@ def test_measurements():
     found = rows.groupby("name").agg(n=("name", "size"), least=("minutes", "min"), most=("minutes", "max"))
     memory = rows.groupby("name")["memory"].max()
     assert {
-        name: f"{int(row.n)} | {row.least:.0f} to {row.most:.0f} | {memory[name]:.1f}"
-        for name, row in found.iterrows()
+        name: f"{int(row.n)} | {row.least:.0f} to {row.most:.0f} | {memory[name]:.1f}" for name, row in found.iterrows()
     } == dict(MEASURED)

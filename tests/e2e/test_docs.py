@@ -57,9 +57,7 @@ def follow(guide: str, folder: Path, extra: dict[str, list[str]]) -> list[str]:
         environment = os.environ | {"PYTHONPATH": str(folder / "src")}
         if "pytest" in words:  # which is to load the libraries itself
             command = [sys.executable, *words[1:]]
-            done = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         else:
             done = forked.run(*words[1:], cwd=folder, env=environment)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -65,9 +65,7 @@ def test_same_outputs_and_gradients(example, norm, overrides, options, tokens):
     gradients = dict(copy.named_parameters())
     for name, parameter in library.named_parameters():
         largest = parameter.grad.abs().max().item()
-        torch.testing.assert_close(
-            gradients[ours(name)].grad, parameter.grad, rtol=1e-4, atol=1e-4 * largest + 1e-5
-        )
+        torch.testing.assert_close(gradients[ours(name)].grad, parameter.grad, rtol=1e-4, atol=1e-4 * largest + 1e-5)
 
 
 @pytest.mark.parametrize("init", ["legs", "inv", "lin"])

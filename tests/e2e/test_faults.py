@@ -237,7 +237,5 @@ def test_killed_at_random_moments(toy, whole, tmp_path, pytestconfig):
         record = run(struck_run)
         assert record.metrics == whole[0].metrics, kill
         assert all(torch.equal(value, whole[1][name]) for name, value in weights(struck_run).items()), kill
-        assert [path.suffix for path in Path(struck_run["results_dir"]).rglob("*") if path.is_file()] == [
-            ".json"
-        ]
+        assert [path.suffix for path in Path(struck_run["results_dir"]).rglob("*") if path.is_file()] == [".json"]
         assert not [*(tmp_path / str(kill)).rglob(".*")], kill  # nothing half-written stays

@@ -67,9 +67,7 @@ def test_no_broken_environment_is_left(folder):
     ],
 )
 def test_what_is_installed(folder, arguments, steps):
-    lines = [
-        line for line in make(folder, "-n", "test", *arguments).stdout.splitlines() if " install " in line
-    ]
+    lines = [line for line in make(folder, "-n", "test", *arguments).stdout.splitlines() if " install " in line]
     pip = [line for line in lines if "pip install" in line]
     assert len(pip) == len(steps)
     for line, step in zip(pip, steps, strict=True):

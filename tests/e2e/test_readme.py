@@ -42,9 +42,7 @@ def test_make_targets_exist(target):
 @pytest.mark.parametrize("command", SCRIPTS)
 def test_scripts_run(command):
     _, script, *arguments = shlex.split(command)
-    if (
-        "run" in arguments or script == "scripts/prepare_data.py"
-    ):  # hours; that they start is tested elsewhere
+    if "run" in arguments or script == "scripts/prepare_data.py":  # hours; that they start is tested elsewhere
         arguments = ["--help"]
     done = forked.run(script, *arguments)
     nothing_to_group = "--group" in arguments and "0 records were read" in done.stderr
@@ -72,9 +70,7 @@ def test_readme_is_short():
 
 
 def test_the_table_of_recipes_names_all_of_them():
-    rows = re.findall(
-        r"`([^`]+)`", README[README.index("## The recipes") : README.index("Each is one screen")]
-    )
+    rows = re.findall(r"`([^`]+)`", README[README.index("## The recipes") : README.index("Each is one screen")])
     tasks = ["listops", "text", "retrieval", "image", "pathfinder", "pathx"]
     models = ("s4d", "s4", "s4-original", "s5", "lru", "dss", "s4-dss", "transformer")
     named = {f"lra/{task}-{model}" for task in tasks for model in models}

@@ -60,9 +60,7 @@ class Cluster:
         """The launcher's command of docs/clusters.md, with runs of the toy task."""
         command = [sys.executable, "train.py", "-m", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(
-            [*command, *self.toy(), *arguments], cwd=CHECKOUT, env=self.environment, **pipes
-        )
+        return subprocess.Popen([*command, *self.toy(), *arguments], cwd=CHECKOUT, env=self.environment, **pipes)
 
     def toy(self) -> list[str]:
         sizes = [f"trainer.epochs={EPOCHS}", f"scheduler.total_steps={6 * EPOCHS}"]

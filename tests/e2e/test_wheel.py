@@ -42,12 +42,8 @@ def test_everything_travels(site):
     for there, here in (("experiments", STUDIES_DIR), ("reported", REPORTED_DIR)):
         names = {path.name for path in here.glob("*.yaml")}
         assert {path.name for path in (site / "lra" / there).iterdir()} == names
-    configs = {
-        path.relative_to(CONFIG_DIR) for path in CONFIG_DIR.rglob("*.yaml") if "local" not in path.parts
-    }
-    assert {
-        path.relative_to(site / "lra/configs") for path in (site / "lra/configs").rglob("*.yaml")
-    } == configs
+    configs = {path.relative_to(CONFIG_DIR) for path in CONFIG_DIR.rglob("*.yaml") if "local" not in path.parts}
+    assert {path.relative_to(site / "lra/configs") for path in (site / "lra/configs").rglob("*.yaml")} == configs
 
 
 @pytest.mark.slow

@@ -42,8 +42,7 @@ def weights(tmp_path):
     torch.manual_seed(recipe["seed"])
     model = make_model(SPEC, recipe["model"], recipe["kernel"], recipe["mixer"])
     state = {
-        f"model.{name}": value * (2 if name.endswith("A_imag") else 1)
-        for name, value in model.state_dict().items()
+        f"model.{name}": value * (2 if name.endswith("A_imag") else 1) for name, value in model.state_dict().items()
     }
     target = tmp_path / "moved.safetensors"
     export(state, SPEC, recipe | {"experiment": "custom", "run_id": "0" * 12}, target)
@@ -52,12 +51,9 @@ def weights(tmp_path):
 
 def test_weights_draw_kernels_and_eigenvalues(weights, tmp_path, capsys):
     main(["--weights", str(weights), "--length", "16", "--folder", str(tmp_path)])
-    names = [
-        line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines() if line.endswith(".png")
-    ]
+    names = [line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
     assert names == [
-        f"learned-{what}.png"
-        for what in ("kernels-moved-layer-1", "kernels-moved-layer-2", "eigenvalues-moved")
+        f"learned-{what}.png" for what in ("kernels-moved-layer-1", "kernels-moved-layer-2", "eigenvalues-moved")
     ]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
@@ -123,8 +119,6 @@ def test_the_commands_of_the_page_draw_its_figures_from_todays_records(tmp_path)
     kept = {path.name: path for path in (CHECKOUT / "results/figures").glob("*.png")}
     from_records = {name for name in kept if not name.startswith(("theory-", "learned-"))}
     assert from_records <= drawn.keys()
-    if f"matplotlib=={matplotlib.__version__}\n" in (CHECKOUT / "constraints.txt").read_text(
-        encoding="utf-8"
-    ):
+    if f"matplotlib=={matplotlib.__version__}\n" in (CHECKOUT / "constraints.txt").read_text(encoding="utf-8"):
         stale = [name for name in from_records if not np.array_equal(pixels(kept[name]), pixels(drawn[name]))]
         assert stale == []

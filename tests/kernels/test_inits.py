@@ -37,9 +37,7 @@ def test_hippo_input_matches_up_to_sign(golden, measure, size):
     expected = golden("hippo").case(f"{measure}_N{size}_")
     free = inits.hippo_input(measure, size, "v3")
     torch.testing.assert_close(free.abs(), expected["absBnoclip"], rtol=1e-9, atol=1e-9)
-    if (
-        measure != "fout"
-    ):  # whose first component vanishes, so that its phase is free; it stays below the limit
+    if measure != "fout":  # whose first component vanishes, so that its phase is free; it stays below the limit
         clamped = inits.hippo_input(measure, size, "v4")
         sign = (clamped * expected["Bclip"].conj()).real.sign()
         torch.testing.assert_close(sign * clamped, expected["Bclip"], rtol=1e-9, atol=1e-9)

@@ -30,9 +30,7 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
 def filled(case, **options) -> S4D:
     """An S4D with the parameters of a golden case."""
     channels, features, modes, _ = case["raw_C"].shape
-    kernel = S4D(
-        features, channels, state_size=2 * modes, n_ssm=case["raw_A_real"].shape[0], **options
-    ).double()
+    kernel = S4D(features, channels, state_size=2 * modes, n_ssm=case["raw_A_real"].shape[0], **options).double()
     with torch.no_grad():
         for ours, theirs in PARAMETERS.items():
             parameter = getattr(kernel, ours)

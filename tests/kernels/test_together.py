@@ -25,9 +25,7 @@ def layers(make, count=3):
 
 def gradients(kernels, modules):
     loss = sum((i + 1) * kernel.sin().sum() for i, kernel in enumerate(kernels))
-    return torch.autograd.grad(
-        loss, [p for module in modules for p in module.parameters() if p.requires_grad]
-    )
+    return torch.autograd.grad(loss, [p for module in modules for p in module.parameters() if p.requires_grad])
 
 
 @pytest.mark.parametrize(

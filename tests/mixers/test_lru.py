@@ -73,8 +73,7 @@ def test_the_second_direction_starts_after_the_present():
     exponent, B, C = mixer.system()
     v = torch.einsum("ph,bhl->pbl", B, u.to(B))
     past, future = (
-        torch.complex(*recurrence_naive(torch.stack([v.real, v.imag]), exponent, reverse=r))
-        for r in (False, True)
+        torch.complex(*recurrence_naive(torch.stack([v.real, v.imag]), exponent, reverse=r)) for r in (False, True)
     )
     wanted = torch.einsum("hp,pbl->bhl", C[0], past).real + mixer.D.unsqueeze(1) * u
     wanted[..., :-1] += torch.einsum("hp,pbl->bhl", C[1], future[..., 1:]).real

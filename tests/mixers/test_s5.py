@@ -18,9 +18,7 @@ INIT = vectors.load("s5_init")
 def filled(case: vectors.Golden) -> S5:
     """Our mixer with the parameters and options of the published one."""
     options = {"discretization": case["cfg.discretization"], "clip_eigs": bool(case["cfg.clip_eigs"])}
-    mixer = S5(
-        int(case["cfg.H"]), bool(case["cfg.bidirectional"]), state_size=int(case["cfg.P"]), **options
-    ).double()
+    mixer = S5(int(case["cfg.H"]), bool(case["cfg.bidirectional"]), state_size=int(case["cfg.P"]), **options).double()
     with torch.no_grad():
         for ours, theirs in seq_arrays(mixer, case.case("param.")).values():
             ours.copy_(theirs)
@@ -58,9 +56,7 @@ def test_initial_eigenvalues_are_the_published_ones(name):
     torch.testing.assert_close(ours, INIT[f"lambda/{name}"].to(ours), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", sorted({k.split("/")[1].split(".")[0] for k in INIT if k.startswith("init/")})
-)
+@pytest.mark.parametrize("name", sorted({k.split("/")[1].split(".")[0] for k in INIT if k.startswith("init/")}))
 def test_initial_scales_are_the_published_ones(name):
     torch.manual_seed(0)
     features, states, blocks, C_init = re.fullmatch(r"H(\d+)_P(\d+)_J(\d+)_conj_(\w+)_bi", name).groups()

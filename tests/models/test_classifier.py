@@ -76,9 +76,7 @@ def test_a_batch_is_its_rows(pooling):
 @PRENORM
 @POOLING
 def test_streaming_equals_the_whole_sequence(norm, prenorm, pooling):
-    model = make(
-        pooling, norm=norm, prenorm=prenorm, bidirectional=False, mixing="linear", mask_padding=False
-    )
+    model = make(pooling, norm=norm, prenorm=prenorm, bidirectional=False, mixing="linear", mask_padding=False)
     x = torch.randint(0, 7, (2, 17))
     carried = model.start(2)
     for t in range(17):
@@ -115,9 +113,7 @@ def test_every_parameter_gets_a_gradient():
 @pytest.mark.parametrize("tied", [True, False])
 def test_dropout_keeps_the_mean_and_is_off_in_evaluation(tied):
     torch.manual_seed(0)
-    backbone = Backbone(
-        convolution(partial(S4D, state_size=8)), **(OPTIONS | {"dropout": 0.25, "tie_dropout": tied})
-    )
+    backbone = Backbone(convolution(partial(S4D, state_size=8)), **(OPTIONS | {"dropout": 0.25, "tie_dropout": tied}))
     dropout, x = backbone.blocks[0].mixing.dropout, torch.ones(400, 3, 10)
     factor = dropout.factor(x, 6)
     assert factor.shape == (400, 6, 1 if tied else 10)

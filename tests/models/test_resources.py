@@ -42,9 +42,7 @@ def step(setting: Setting) -> int:
 @pytest.mark.parametrize("options", [["model.norm=layer"], ["model.prenorm=false", "model.pooling=last"]])
 @pytest.mark.parametrize("recipe", ["cosine", "plateau"])
 def test_a_step_reads_nothing_back(kernel, options, recipe):
-    composed = compose(
-        [f"kernel={kernel}", f"recipe={recipe}", "model.layers=2", "model.dropout=0.1", *options]
-    )
+    composed = compose([f"kernel={kernel}", f"recipe={recipe}", "model.layers=2", "model.dropout=0.1", *options])
     spec = TaskSpec("toy", "tokens", 9, 64, 3, {"train": 1, "val": 1, "test": 1})
     assert step(Setting("toy", Config.parse(composed), spec, 4, 64)) > 0
 

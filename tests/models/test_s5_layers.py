@@ -19,9 +19,7 @@ from lra.models.mixing import Dropout, make_mixing
 LAYERS = vectors.load("s5_layers")
 CLASSIFIERS = vectors.load("s5_classifiers")
 LRU_LAYER = vectors.load("lru").case("layer/")
-GATED = [
-    name for name in LAYERS.cases() if LAYERS[f"{name}/cfg.activation"] != "gelu"
-]  # no run goes without a gate
+GATED = [name for name in LAYERS.cases() if LAYERS[f"{name}/cfg.activation"] != "gelu"]  # no run goes without a gate
 
 
 def block_of(mixer, case: vectors.Golden, mixing: str, momentum: float) -> ResidualBlock:
@@ -43,9 +41,7 @@ def check(block: ResidualBlock, case: vectors.Golden) -> None:
         torch.testing.assert_close(ours.grad, theirs, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
     for key in [key for key in case if key.startswith("batch_stats_after.")]:
         ours = block.norm.running_mean if key.endswith("mean") else block.norm.running_var
-        if (
-            key.endswith("var") and block.training
-        ):  # flax keeps the biased variance of a batch, PyTorch the unbiased
+        if key.endswith("var") and block.training:  # flax keeps the biased variance of a batch, PyTorch the unbiased
             n = x.numel() / x.shape[1]
             ours = ours - block.norm.momentum * _batch_variance(block, x) / (n - 1)
         torch.testing.assert_close(ours, case[key], rtol=1e-10, atol=1e-12)

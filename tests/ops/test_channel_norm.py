@@ -26,9 +26,7 @@ def test_equals_naive_twin(batch, features, length, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "CPU_BLOCK", block)
         tensors = inputs(batch, features, length)
-        pairs = zip(
-            with_gradients(channel_norm, tensors), with_gradients(channel_norm_naive, tensors), strict=True
-        )
+        pairs = zip(with_gradients(channel_norm, tensors), with_gradients(channel_norm_naive, tensors), strict=True)
         for ours, expected in pairs:
             torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-7)
 

@@ -105,8 +105,6 @@ def test_compile_for_a_gpu_that_is_not_there(exact):
 
 def written(kernel: str, exact: bool) -> list[str]:
     """How PTX writes the constants of a kernel in the precision of its arithmetic."""
-    constants = {"_activate": [0.5**0.5], "_activate_backward": [0.5**0.5], "_normalize": [1e-5]}.get(
-        kernel, []
-    )
+    constants = {"_activate": [0.5**0.5], "_activate_backward": [0.5**0.5], "_normalize": [1e-5]}.get(kernel, [])
     kind, sign = (">d", "0d") if exact else (">f", "0f")
     return [sign + struct.pack(kind, value).hex().upper() for value in constants]

@@ -17,9 +17,7 @@ def inputs(gated, residual, positions, dtype=torch.float64):
     """Tensors with gradients, and the function's other arguments."""
     torch.manual_seed(0)
     out = 2 * H if gated else H
-    tensors = [
-        torch.randn(s, dtype=dtype).requires_grad_() for s in ((B, WIDTH, L), (out, WIDTH), (out,), (B, H, L))
-    ]
+    tensors = [torch.randn(s, dtype=dtype).requires_grad_() for s in ((B, WIDTH, L), (out, WIDTH), (out,), (B, H, L))]
     if not residual:
         tensors.pop()
     factors = {}
@@ -47,9 +45,7 @@ def with_gradients(function, tensors, options):
 def test_equals_naive_twin(monkeypatch, gated, positions, residual, block):
     monkeypatch.setattr(blocks, "CPU_BLOCK", block)
     tensors, options = inputs(gated, residual, positions)
-    pairs = zip(
-        with_gradients(mix, tensors, options), with_gradients(mix_naive, tensors, options), strict=True
-    )
+    pairs = zip(with_gradients(mix, tensors, options), with_gradients(mix_naive, tensors, options), strict=True)
     for ours, expected in pairs:
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 

@@ -41,9 +41,7 @@ def relative(ours, expected):
     discretization=st.sampled_from(["zoh", "bilinear"]),
     rate=st.sampled_from([1.0, 2.0, 0.5]),
 )
-def test_s4d_convolution_is_its_recurrence(
-    features, channels, half, length, seed, init, discretization, rate
-):
+def test_s4d_convolution_is_its_recurrence(features, channels, half, length, seed, init, discretization, rate):
     torch.manual_seed(seed)
     kernel = S4D(features, channels, state_size=2 * half, init=init, discretization=discretization)
     u = torch.randn(2, features, length)
@@ -99,8 +97,7 @@ def test_discretizations_agree_with_scipy(dt, damping, frequency):
     A = torch.tensor([[complex(-damping, frequency)]], dtype=torch.complex128)
     B, step = torch.ones_like(A), torch.tensor([[dt]], dtype=torch.float64)
     system = [
-        np.array(x)
-        for x in ([[-damping, -frequency], [frequency, -damping]], [[1.0], [0.0]], [[1.0, 0.0]], [[0.0]])
+        np.array(x) for x in ([[-damping, -frequency], [frequency, -damping]], [[1.0], [0.0]], [[1.0, 0.0]], [[0.0]])
     ]
     for rule, method in [(discretize.zoh, "zoh"), (discretize.bilinear, "bilinear")]:
         log_A, B_bar = rule(A, B, step)

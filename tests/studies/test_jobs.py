@@ -87,9 +87,7 @@ def test_one_failure_stops_nothing_and_complete_runs_are_skipped(tmp_path, monke
     assert seconds_left(wanted) == pytest.approx(wanted[0].record().compute.wall_s)
 
     started = []
-    monkeypatch.setattr(
-        run_module, "_start", lambda job, _: started.append(job) or subprocess.Popen(["true"])
-    )
+    monkeypatch.setattr(run_module, "_start", lambda job, _: started.append(job) or subprocess.Popen(["true"]))
     run_all(wanted, Console(file=StringIO()))
     assert [job.seed for job in started] == [1]
 
@@ -99,9 +97,7 @@ def test_status_counts_reduced_runs_as_such(tmp_path):
     wanted = jobs(load_study("s4d-lra"), **jobs_of)
     assert "reduced" not in shown(wanted)
     for value in (0.3, 0.31):
-        store.write(
-            make_record(value=value, kind="demo", fraction=value / 100, reasons=["4 of 40 epochs"]), tmp_path
-        )
+        store.write(make_record(value=value, kind="demo", fraction=value / 100, reasons=["4 of 40 epochs"]), tmp_path)
     store.write(make_record(value=0.3, kind="demo", changes={"kernel.init": "inv"}), tmp_path)
     assert re.search(r"s4d-legs:listops +0 +not run +2\b", shown(wanted))
     assert re.search(r"s4d-legs:listops +1 +not run *\n", shown(wanted) + "\n")
@@ -114,9 +110,7 @@ def shown(wanted) -> str:
 
 
 def test_unreadable_records_are_said_to_be(tmp_path):
-    (job,) = jobs(
-        load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"]
-    )
+    (job,) = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"])
     assert state(job) == "not run"
     job.record_path.parent.mkdir(parents=True)
     job.record_path.write_text("{")
@@ -157,9 +151,7 @@ def test_cells_go_to_a_launcher_at_once(tmp_path, monkeypatch):
     started = []
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
     wanted = jobs(load_study("s4d-lra"), only="s4d-l*:listops", seeds=[0, 1], extra=extra)
-    monkeypatch.setattr(
-        run_module, "_start", lambda _, words: started.append(words) or subprocess.Popen(["true"])
-    )
+    monkeypatch.setattr(run_module, "_start", lambda _, words: started.append(words) or subprocess.Popen(["true"]))
     assert run_all(wanted, Console(file=StringIO()), "ray") == {"not run": 4}
     assert [words[1] for words in started] == ["hydra/launcher=ray"] * 2
     assert all(words[-1] == "seed=0,1" for words in started)
@@ -184,9 +176,7 @@ def test_runs_share_a_time_limit(tmp_path, monkeypatch):
 
 def test_the_first_column_of_a_study_is_run_first(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr(
-        run_module, "_start", lambda job, _: started.append(job.cell) or subprocess.Popen(["true"])
-    )
+    monkeypatch.setattr(run_module, "_start", lambda job, _: started.append(job.cell) or subprocess.Popen(["true"]))
     extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
     run_all(jobs(load_study("first-cells"), extra=extra), Console(file=StringIO()))
     rows = ("s4-original", "dss-softmax", "s4d-legs")

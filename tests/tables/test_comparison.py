@@ -64,9 +64,7 @@ def test_too_good_to_be_believed(shown):
 
 
 def test_a_failed_run_has_no_number(shown):
-    text = shown(
-        make_record(value=None, status="failed", reason="diverged: the loss is not finite", done=0.4)
-    )
+    text = shown(make_record(value=None, status="failed", reason="diverged: the loss is not finite", done=0.4))
     assert "✗ diverged@4k" in text
     assert "verdict" not in text
 

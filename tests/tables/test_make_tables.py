@@ -61,10 +61,7 @@ def test_check_names_what_is_stale(run, results):
     code, _, err = run("--check")
     assert code == 1
     named = [line.split(": ")[1].rpartition("/")[2] for line in err.splitlines() if line.startswith("stale")]
-    of = {
-        study: [f"{study}.{suffix}" for suffix in ("md", "csv", "tex")]
-        for study in ("first-cells", "s4d-lra")
-    }
+    of = {study: [f"{study}.{suffix}" for suffix in ("md", "csv", "tex")] for study in ("first-cells", "s4d-lra")}
     assert named == [*of["first-cells"], "s4-lra.csv", *of["s4d-lra"], "gone.md"]
 
 

@@ -97,9 +97,7 @@ def test_running_without_a_validation_value():
 
 def test_a_guess_in_a_recipe_is_marked():
     """A run with settings that the paper does not print fills its cell, and says so there."""
-    source = Source(
-        paper="A", arxiv="0", table="1", deviations=["not published: the learning rate; here 0.001"]
-    )
+    source = Source(paper="A", arxiv="0", table="1", deviations=["not published: the learning rate; here 0.001"])
     assert text.ours(cell(make_record().model_copy(update={"source": source}))) == "60.0 ‡ (n=1)"
     assert "‡ ours has settings" in " ".join(text.shown_marks(["60.0 ‡ (n=1)"]))
 

@@ -60,9 +60,7 @@ def test_an_evaluation_column_changes_the_trained_run():
 
 def test_a_column_may_change_every_run():
     content = small()
-    content["columns"].append(
-        {"key": "long", "title": "Long", "experiment": "a", "changes": {"trainer.epochs": 5}}
-    )
+    content["columns"].append({"key": "long", "title": "Long", "experiment": "a", "changes": {"trainer.epochs": 5}})
     content["rows"][0]["changes"] = {"kernel.init": "lin"}
     *_, long = Study.model_validate(content).cells()
     assert (long.experiment, long.changes) == ("lra/a-x", {"kernel.init": "lin", "trainer.epochs": 5})
@@ -140,9 +138,7 @@ def test_changes_are_changes_of_the_recipe(experiment, changes):
 AXES = [
     pytest.param(p.experiment, axis, id=f"{study.name}-{p.experiment}-{axis['key']}")
     for study in load_studies()[0]
-    for axis in yaml.safe_load((STUDIES_DIR / f"{study.name}.yaml").read_text())
-    .get("grid", {})
-    .get("axes", [])
+    for axis in yaml.safe_load((STUDIES_DIR / f"{study.name}.yaml").read_text()).get("grid", {}).get("axes", [])
     for p in study.cells()
     if not p.changes and p.experiment in experiments()
 ]

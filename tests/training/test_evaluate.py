@@ -48,9 +48,7 @@ def test_same_score_again(waves, tmp_path):
 
 
 def test_other_rate(waves, tmp_path):
-    evaluation, _ = evaluate(
-        waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY
-    )
+    evaluation, _ = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
     assert evaluation.changes == {"task.rate": "2"}
     assert evaluation.test.n == 48
     trained, again = store.load_all(tmp_path / "results")[0]

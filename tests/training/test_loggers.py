@@ -71,9 +71,7 @@ def test_weights_and_biases_offline(toy, monkeypatch):
     assert (started.run_id, started.run_group) == (record.run_id, "custom/toy")
     assert started.display_name.endswith("seed=0")
     assert {*started.tags} == {"toy", "paper", "standin"}
-    config = {
-        item.key or ".".join(item.nested_key): item.value_json for r in seen for item in r.run.config.update
-    }
+    config = {item.key or ".".join(item.nested_key): item.value_json for r in seen for item in r.run.config.update}
     config |= {i.key or ".".join(i.nested_key): i.value_json for r in seen for i in r.config.update}
     assert config["kernel.state_size"] == "4"
 

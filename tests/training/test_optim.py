@@ -82,10 +82,7 @@ def test_groups_on_several_gpus_are_those_on_one(decayed):
     optimizer = OPTIMIZER.model_copy(update={"decay_norms_and_biases": decayed})
     one, several = make(), torch.nn.SyncBatchNorm.convert_sync_batchnorm(make())
     assert any(isinstance(m, torch.nn.SyncBatchNorm) for m in several.modules())
-    names = [
-        [(g["lr"], g["weight_decay"], g["names"]) for g in parameter_groups(m, optimizer)]
-        for m in (one, several)
-    ]
+    names = [[(g["lr"], g["weight_decay"], g["names"]) for g in parameter_groups(m, optimizer)] for m in (one, several)]
     assert names[0] == names[1]
 
 
@@ -150,9 +147,7 @@ def test_constant(step, factor):
 
 def test_a_minimal_rate_is_the_same_for_every_group():
     optimizer = make_optimizer(make(lr={"A": 0.001}), OPTIMIZER)
-    scheduler = make_scheduler(
-        optimizer, Cosine(name="cosine", warmup_steps=0, total_steps=4, min_lr=1e-4), True
-    )
+    scheduler = make_scheduler(optimizer, Cosine(name="cosine", warmup_steps=0, total_steps=4, min_lr=1e-4), True)
     seen = [sorted({g["lr"] for g in optimizer.param_groups})]
     for _ in range(4):
         optimizer.step()

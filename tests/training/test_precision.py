@@ -43,9 +43,7 @@ def test_tf32_is_off_in_runs_on_cpus(toy):
         torch.set_float32_matmul_precision("highest")
 
 
-@pytest.mark.parametrize(
-    ("tf32", "products", "said"), [(True, "tf32", ", TF32 products"), (False, "ieee", "")]
-)
+@pytest.mark.parametrize(("tf32", "products", "said"), [(True, "tf32", ", TF32 products"), (False, "ieee", "")])
 def test_tf32_is_a_choice_on_gpus(monkeypatch, tf32, products, said):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     trainer = Config.parse(compose([f"trainer.tf32={tf32}"])).trainer

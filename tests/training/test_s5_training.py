@@ -58,9 +58,7 @@ def follow(case: vectors.Golden, mixer, mixing: str, bidirectional: bool) -> Non
     model = Classifier(spec, backbone, pooling="mean").double()
     fill(model, case, "param_before.")
     lr, weight_decay = float(case["cfg.lr"]), float(case["cfg.weight_decay"])
-    optimizer = make_optimizer(
-        model, Optimizer(lr=lr, weight_decay=weight_decay, decay_norms_and_biases=True)
-    )
+    optimizer = make_optimizer(model, Optimizer(lr=lr, weight_decay=weight_decay, decay_norms_and_biases=True))
     steps, epochs = int(case["cfg.steps_per_epoch"]), int(case["cfg.epochs"])
     warmup = steps * int(case["cfg.warmup_end"])
     planned = S5Cosine(name="s5", warmup=warmup, cosine=steps * epochs - warmup)
@@ -77,9 +75,7 @@ def follow(case: vectors.Golden, mixer, mixing: str, bidirectional: bool) -> Non
         optimizer.step()
         scheduler.step()
     for name, (ours, theirs) in arrays(model, case, "param_after.").items():
-        torch.testing.assert_close(
-            ours.detach(), theirs, rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(ours.detach(), theirs, rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("name", S5_RUNS.cases())

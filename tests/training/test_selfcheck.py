@@ -47,9 +47,7 @@ def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch):
             return 2 * grad
 
     right, heard = selfcheck.mix, []
-    monkeypatch.setattr(
-        selfcheck, "mix", where_fused(lambda y, *rest, **o: right(Doubled.apply(y), *rest, **o), right)
-    )
+    monkeypatch.setattr(selfcheck, "mix", where_fused(lambda y, *rest, **o: right(Doubled.apply(y), *rest, **o), right))
     errors = self_check(CPU, heard.append)
     assert len(heard) == 1
     assert errors["gated mixing"] < TOLERANCE

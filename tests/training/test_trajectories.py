@@ -49,9 +49,7 @@ def test_training_follows_the_published_code(golden, device):
     for name, value in golden.values("end."):
         close(named[name].cpu(), value, tolerance["end"], f"end value of {name}")
     x, lengths, _ = (part.to(device) for part in golden.batch(None))
-    torch.testing.assert_close(
-        model(x, lengths).cpu(), golden.tensor("eval_logits"), rtol=0, atol=tolerance["logits"]
-    )
+    torch.testing.assert_close(model(x, lengths).cpu(), golden.tensor("eval_logits"), rtol=0, atol=tolerance["logits"])
 
 
 def test_every_parameter_is_compared(golden):
@@ -63,9 +61,7 @@ def test_every_parameter_is_compared(golden):
 def test_groups_are_the_published_ones(golden):
     """Every parameter has the published base rate and decay; frozen ones are in no group on either side."""
     published = {
-        name: (group["lr"], group["weight_decay"])
-        for group in golden.meta["groups"]
-        for name in group["names"]
+        name: (group["lr"], group["weight_decay"]) for group in golden.meta["groups"] for name in group["names"]
     }
     ours = {
         name: (group["lr"], group["weight_decay"])
@@ -83,9 +79,7 @@ def test_groups_are_the_published_ones(golden):
 def test_rates_of_every_step_and_past_the_end(golden):
     groups = golden.meta["groups"]
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in groups]
-    optimizer = torch.optim.AdamW(
-        [{"params": [p], "lr": g["lr"]} for p, g in zip(parameters, groups, strict=True)]
-    )
+    optimizer = torch.optim.AdamW([{"params": [p], "lr": g["lr"]} for p, g in zip(parameters, groups, strict=True)])
     schedule = make_scheduler(optimizer, golden.schedule(), higher_is_better=True)
     for p in parameters:
         p.grad = torch.zeros(1)

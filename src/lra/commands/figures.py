@@ -39,9 +39,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--run", help="learning curve of the run with this id")
     what.add_argument("--study", help="results, learning curves and ours against the paper's of this study")
     what.add_argument("--group", nargs="+", metavar="KEY", help="results of all records by config keys")
-    what.add_argument(
-        "--resources", action="store_true", help="time and memory of all finished runs by recipe"
-    )
+    what.add_argument("--resources", action="store_true", help="time and memory of all finished runs by recipe")
     p.add_argument("--length", type=int, default=1024, help="with --weights: of the kernels (default 1024)")
     p.add_argument("--column", nargs="+", help="with --study: only these columns")
     p.add_argument(
@@ -112,9 +110,7 @@ def of_study(name: str, columns: list[str] | None) -> dict[str, Figure | None]:
     known = [column.key for column in study.columns]
     chosen = [choose("The column", column, known) for column in columns or known]
     table = build(study, store.load_all(workspace() / "results")[0])
-    table.study = study.model_copy(
-        update={"columns": [column for column in study.columns if column.key in chosen]}
-    )
+    table.study = study.model_copy(update={"columns": [column for column in study.columns if column.key in chosen]})
     stem = "-".join([name, *(columns or [])])
     return {
         f"{stem}-results": figures.dots(table),
@@ -127,7 +123,5 @@ def saved(drawn: Mapping[str, Figure | None], folder: Path) -> list[Path]:
     """Save the figures that there are. Raises UserError if there is none."""
     paths = [path for name, figure in drawn.items() if figure for path in save(figure, folder / name)]
     if not paths:
-        raise UserError(
-            "There is no run to draw: the records have no such finished run, or no learning curve."
-        )
+        raise UserError("There is no run to draw: the records have no such finished run, or no learning curve.")
     return paths

@@ -63,9 +63,7 @@ def explain_cell(arguments: list[str]) -> int:
     from lra.tables.select import build
 
     if len(arguments) != 2:
-        raise UserError(
-            "`lra study explain` needs a study and a cell: lra study explain s4d-lra s4d-legs:listops"
-        )
+        raise UserError("`lra study explain` needs a study and a cell: lra study explain s4d-lra s4d-legs:listops")
     records, _ = load_all(workspace() / "results")
     print(visible(explain(build(load_study(arguments[0]), records), arguments[1])))
     return 0

@@ -25,21 +25,13 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="lra tables", description="Make the tables from the records, beside the papers' numbers."
     )
-    p.add_argument(
-        "study", nargs="*", help="studies in experiments/ (default: all, and the blocks of the docs)"
-    )
-    p.add_argument(
-        "--results-dir", type=Path, default=workspace() / "results", help="holds runs/ and tables/"
-    )
-    p.add_argument(
-        "--format", choices=["terminal", *files.FORMATS], help="print this format and write nothing"
-    )
+    p.add_argument("study", nargs="*", help="studies in experiments/ (default: all, and the blocks of the docs)")
+    p.add_argument("--results-dir", type=Path, default=workspace() / "results", help="holds runs/ and tables/")
+    p.add_argument("--format", choices=["terminal", *files.FORMATS], help="print this format and write nothing")
     p.add_argument("--check", action="store_true", help="write nothing; fail if a generated file is stale")
     p.add_argument("--docs", action="store_true", help="write only the blocks of README.md and docs/")
     p.add_argument("--explain", metavar="ROW:COLUMN", help="print the records behind a cell of one study")
-    p.add_argument(
-        "--group", nargs="+", metavar="KEY", help="group all records by config keys, without a study"
-    )
+    p.add_argument("--group", nargs="+", metavar="KEY", help="group all records by config keys, without a study")
     p.add_argument(
         "--experiment",
         default="*",

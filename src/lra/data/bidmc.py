@@ -57,9 +57,7 @@ class BIDMC(PublishedTask):
     @property
     def spec(self) -> TaskSpec:
         splits = {name: len(rows) for name, rows in split_70_15_15(sum(PARTS[self.target])).items()}
-        return TaskSpec(
-            f"bidmc-{self.target.lower()}", "features", CHANNELS, LENGTH, 1, splits, metric="rmse"
-        )
+        return TaskSpec(f"bidmc-{self.target.lower()}", "features", CHANNELS, LENGTH, 1, splits, metric="rmse")
 
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:
         options = {"target": self.target}
@@ -72,9 +70,7 @@ class BIDMC(PublishedTask):
         files, cache = [folder / name for name in self.names], self.hashes(data_dir)
         found = file_counts(files, folder, cache, count_ts)
         whole = found == dict(zip(self.names, PARTS[self.target], strict=True))
-        return ("official" if whole else "subset"), options | {
-            "raw_sha256": files_sha256(files, folder, cache)
-        }
+        return ("official" if whole else "subset"), options | {"raw_sha256": files_sha256(files, folder, cache)}
 
     def build(self, writer: Writer, progress: Progress) -> None:
         x, y = self._samples(writer.data_dir, progress)
@@ -105,12 +101,8 @@ class BIDMC(PublishedTask):
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if x.shape != (*y.shape, LENGTH, CHANNELS) or y.ndim != 1:
-            raise UserError(
-                f"{path}: x is {x.shape} and y {y.shape}; expected (N, {LENGTH}, {CHANNELS}) and (N,)."
-            )
-        return numbers(x, lambda row: f"{path}: x, row {row}"), numbers(
-            y, lambda row: f"{path}: y, row {row}"
-        )
+            raise UserError(f"{path}: x is {x.shape} and y {y.shape}; expected (N, {LENGTH}, {CHANNELS}) and (N,).")
+        return numbers(x, lambda row: f"{path}: x, row {row}"), numbers(y, lambda row: f"{path}: y, row {row}")
 
     def _folder(self, data_dir: Path) -> Path:
         """The folder with the .ts files; downloaded if that is the source and they are not there."""

@@ -33,9 +33,7 @@ def count_characters(texts: Sequence[str], max_length: int) -> np.ndarray:
     """How often each code point occurs in the texts, cut to max_length − 1 characters to leave room for <eos>."""
     counts = np.zeros(0x110000, np.int64)
     for start in range(0, len(texts), CHUNK):
-        counts += np.bincount(
-            _code_points(texts[start : start + CHUNK], max_length)[0], minlength=len(counts)
-        )
+        counts += np.bincount(_code_points(texts[start : start + CHUNK], max_length)[0], minlength=len(counts))
     return counts
 
 

@@ -80,9 +80,7 @@ class CIFAR10(PublishedTask):
         if raw.is_file():
             return _variant(_mirror_sizes(raw)), {"raw_sha256": file_sha256(raw)}
         if hub := self._hub(raw):
-            sizes = [
-                sum(len(parquet_columns(p, ["label"])["label"]) for p in paths) for paths in hub.values()
-            ]
+            sizes = [sum(len(parquet_columns(p, ["label"])["label"]) for p in paths) for paths in hub.values()]
             files = [path for paths in hub.values() for path in paths]
             return _variant(sizes), {"raw_sha256": files_sha256(files, raw, self.hashes(data_dir))}
         if self.source == "files":
@@ -109,9 +107,7 @@ class CIFAR10(PublishedTask):
         order = None
         if self.permutation is not None:
             order = np.random.RandomState(self.permutation).permutation(1024)
-        return FeatureSequences(
-            prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift, order
-        )
+        return FeatureSequences(prepared.array(f"{split}_x"), prepared.array(f"{split}_y"), scale, shift, order)
 
     def _images(self, raw: Path, progress: Progress) -> Images:
         if self.source == "standin":
@@ -122,9 +118,7 @@ class CIFAR10(PublishedTask):
             return {split: _read_hub(split, paths, progress) for split, paths in hub.items()}
         if self.source == "files" or _official(raw):
             return _read_official(_official_root(raw))
-        remote = Remote(
-            "CIFAR-10", URL, f"{ARCHIVE} ({ARCHIVE_FACTS})", f"{ARCHIVE} (no need to unpack it)", "image"
-        )
+        remote = Remote("CIFAR-10", URL, f"{ARCHIVE} ({ARCHIVE_FACTS})", f"{ARCHIVE} (no need to unpack it)", "image")
         return remote.fetch(raw, lambda: _read_official(raw))
 
     def _hub(self, raw: Path) -> dict[str, list[Path]]:
@@ -182,8 +176,7 @@ def _read_npz(path: Path) -> Images:
                 f"{path}: x_{split} is {x.dtype} {x.shape} for {y.size} labels; expected uint8 (N, 32, 32, 3)."
             )
     return {
-        split: (x, labels(y, 10, partial("{}: y_{}, row {}".format, path, split)))
-        for split, (x, y) in images.items()
+        split: (x, labels(y, 10, partial("{}: y_{}, row {}".format, path, split))) for split, (x, y) in images.items()
     }
 
 

@@ -33,9 +33,7 @@ def files_sha256(files: Iterable[Path], root: Path, cache: Path) -> str:
     return _remembered(files, root, cache, "", digest, lambda known: re.fullmatch("[0-9a-f]{64}", str(known)))
 
 
-def file_counts(
-    files: Iterable[Path], root: Path, cache: Path, count: Callable[[Path], int]
-) -> dict[str, int]:
+def file_counts(files: Iterable[Path], root: Path, cache: Path, count: Callable[[Path], int]) -> dict[str, int]:
     """What `count` says of each file, by its name relative to root. See `_remembered`."""
 
     def count_all(entries: list[tuple[str, Path]]) -> dict[str, int]:

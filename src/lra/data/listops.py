@@ -80,9 +80,7 @@ class ListOps(PublishedTask):
     def build(self, writer: Writer, progress: Progress) -> None:
         writer.facts["vocabulary"] = list(VOCABULARY)
         official = self.source in ("files", "download")
-        splits = (
-            self._official(self._folder(writer.data_dir), progress) if official else self._generated(progress)
-        )
+        splits = self._official(self._folder(writer.data_dir), progress) if official else self._generated(progress)
         for split, (expressions, values) in splits.items():
             ended = [np.append(e[: self.max_length - 1], np.uint8(EOS)) for e in expressions]
             offsets = np.zeros(len(ended) + 1, np.int64)
@@ -169,16 +167,12 @@ def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray],
     Lines may end in \\r\\n, as in the release, or \\n. Raises UserError naming the line of a wrong header, symbol
     or value.
     """
-    index = {symbol: np.uint8(i) for i, symbol in enumerate(VOCABULARY)} | {
-        "]": np.uint8(len(VOCABULARY) - 1)
-    }
+    index = {symbol: np.uint8(i) for i, symbol in enumerate(VOCABULARY)} | {"]": np.uint8(len(VOCABULARY) - 1)}
     size = path.stat().st_size
     expressions, values, done = [], [], 0
     with open(path, encoding="ascii", errors="replace") as file:
         if file.readline().split() != ["Source", "Target"]:
-            raise UserError(
-                f"{path}, line 1: expected the header 'Source<TAB>Target' of LRA's ListOps files."
-            )
+            raise UserError(f"{path}, line 1: expected the header 'Source<TAB>Target' of LRA's ListOps files.")
         for number, line in enumerate(file, start=2):
             source, _, target = line.rstrip("\r\n").partition("\t")
             symbols = source.replace("(", " ").replace(")", " ").split()

@@ -179,9 +179,7 @@ class Pathfinder(PublishedTask):
         )
 
 
-def _left(
-    writer: Writer, marker: Path, shapes: dict[str, tuple[int, ...]]
-) -> tuple[int, dict[str, np.memmap]]:
+def _left(writer: Writer, marker: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[int, dict[str, np.memmap]]:
     """Images done and the arrays that an interrupted preparation left; none and new ones if they are not whole."""
     try:
         done = int(marker.read_text())

@@ -127,9 +127,7 @@ def _claim(folder: Path, claim: str) -> None:
                 "count asked for. Take another folder, or remove this one."
             )
     elif any((folder / "metadata").iterdir()):
-        raise UserError(
-            f"{folder} holds Pathfinder images that this generator did not make. Take another folder."
-        )
+        raise UserError(f"{folder} holds Pathfinder images that this generator did not make. Take another folder.")
     else:
         write_text(path, claim)
 
@@ -145,9 +143,7 @@ def _write_batch(folder: Path, number: int, batch: PathfinderBatch, p: Pathfinde
     rows = []
     try:
         partial.mkdir()
-        for k, (image, label, margin) in enumerate(
-            zip(batch.images, batch.labels, batch.margins, strict=True)
-        ):
+        for k, (image, label, margin) in enumerate(zip(batch.images, batch.labels, batch.margins, strict=True)):
             Image.fromarray(image).save(partial / f"sample_{k}.png")
             rows.append(
                 f"imgs/{number} sample_{k}.png {k} {label} {p.continuity} {p.contour_length} "
@@ -187,9 +183,7 @@ def _metadata_rows(path: Path) -> list[list[str]]:
         else:
             rows = [line.split() for line in content.decode("ascii").splitlines()]
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{path} is neither a text file nor a NumPy string array of metadata: {error}"
-        ) from error
+        raise UserError(f"{path} is neither a text file nor a NumPy string array of metadata: {error}") from error
     if not rows:
         raise UserError(f"{path} is empty; expected one row of metadata an image. Unpack the archive again.")
     return rows
@@ -198,9 +192,7 @@ def _metadata_rows(path: Path) -> list[list[str]]:
 def _parse_row(row: list[str], where: str) -> tuple[str, str, int]:
     """(folder, file, label)."""
     if len(row) < 4:
-        raise UserError(
-            f"{where}: {' '.join(row)!r} has {len(row)} columns; expected folder, file, index, label …"
-        )
+        raise UserError(f"{where}: {' '.join(row)!r} has {len(row)} columns; expected folder, file, index, label …")
     subfolder, file, _, label = row[:4]
     if label not in ("0", "1"):
         raise UserError(f"{where}: the label (column 3, counting from 0) is {label!r}; allowed: 0, 1.")

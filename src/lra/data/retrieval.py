@@ -52,9 +52,7 @@ class Retrieval(CharacterTask):
     needs = "a download of 8.2 GB"
 
     @checked
-    def __init__(
-        self, *, max_length: Count = 4000, source: RawSource | None = None, path: str | None = None
-    ) -> None:
+    def __init__(self, *, max_length: Count = 4000, source: RawSource | None = None, path: str | None = None) -> None:
         super().__init__(source, path)
         self.max_length = max_length
         self.published = TaskSpec("retrieval", "tokens", 98, max_length, 2, SPLITS, paired=True)
@@ -68,9 +66,7 @@ class Retrieval(CharacterTask):
         if files[0].name.endswith(DOCUMENTS):
             variant: Variant = "standin"
         else:
-            whole = file_counts(files, root, cache, _lines) == {
-                NAMES[split]: n for split, n in SPLITS.items()
-            }
+            whole = file_counts(files, root, cache, _lines) == {NAMES[split]: n for split, n in SPLITS.items()}
             variant = "official" if whole else "subset"
         return variant, options | {"raw_sha256": files_sha256(files, root, cache)}
 
@@ -121,9 +117,7 @@ class Retrieval(CharacterTask):
         if raw.is_file():
             pairs = raw.with_name(raw.name.removesuffix(DOCUMENTS) + PAIRS)
             if not raw.name.endswith(DOCUMENTS) or not pairs.is_file():
-                raise UserError(
-                    f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it."
-                )
+                raise UserError(f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it.")
             return [raw, pairs]
         names = list(NAMES.values())
         fetch = partial(lra_release, raw, "tsv_data", "retrieval")

@@ -84,9 +84,7 @@ def picture(source: bytes | Path, side: int, *, color: bool, where: str) -> np.n
             image.verify()  # the checksums of a PNG; it has to be opened anew
         with Image.open(io.BytesIO(content)) as image:
             if image.size != (side, side):
-                raise UserError(
-                    f"{where} is {image.size[0]} × {image.size[1]} pixels, expected {side} × {side}."
-                )
+                raise UserError(f"{where} is {image.size[0]} × {image.size[1]} pixels, expected {side} × {side}.")
             if getattr(image, "n_frames", 1) != 1 or image.mode not in MODES:
                 raise UserError(
                     f"{where} has mode {image.mode} and {getattr(image, 'n_frames', 1)} frames; expected one "
@@ -98,9 +96,7 @@ def picture(source: bytes | Path, side: int, *, color: bool, where: str) -> np.n
     except UserError:
         raise
     except Exception as error:  # whatever a decoder says of a broken file
-        raise UserError(
-            f"{where} ({len(content)} bytes) cannot be read as an image: {error}. Get it again."
-        ) from error
+        raise UserError(f"{where} ({len(content)} bytes) cannot be read as an image: {error}. Get it again.") from error
     if color:
         return np.broadcast_to(pixels, (side, side, 3))
     if not (pixels == pixels[..., :1]).all():
@@ -152,9 +148,7 @@ def _opened(source: bytes | Path, rate: int, where: str) -> Iterator[tuple[Any, 
                     f"one channel at {rate} Hz."
                 )
             if file.format != "FLAC" and (missing := _missing(content)):
-                raise UserError(
-                    f"{where} is cut off: {missing} bytes of its sound are missing. Get it again."
-                )
+                raise UserError(f"{where} is cut off: {missing} bytes of its sound are missing. Get it again.")
             yield file, content
     except soundfile.LibsndfileError as error:
         raise UserError(f"{where} cannot be read as audio: {error}. Unpack or download it again.") from None
@@ -195,13 +189,9 @@ def _pixels(image: Any, where: str) -> np.ndarray:
         return pixels
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() >= 2**16:
-        raise UserError(
-            f"{where} has grey values from {values.min()} to {values.max()}; expected 0 to 65535."
-        )
+        raise UserError(f"{where} has grey values from {values.min()} to {values.max()}; expected 0 to 65535.")
     if 0 < values.max() < 256:
-        raise UserError(
-            f"{where} has 16 bits a pixel, but no value above {values.max()}; 65535 would be white."
-        )
+        raise UserError(f"{where} has 16 bits a pixel, but no value above {values.max()}; 65535 would be white.")
     return ((values + 128) // 257).astype(np.uint8)[..., None]
 
 

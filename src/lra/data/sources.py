@@ -106,9 +106,7 @@ def first_folder(candidates: Iterable[Path], names: Sequence[str], cache: Path) 
 
     Files, or everything in the folder if the names are folders, are compared by their hashes, kept in `cache`.
     """
-    found = {
-        folder.resolve(): folder for folder in candidates if all((folder / name).exists() for name in names)
-    }
+    found = {folder.resolve(): folder for folder in candidates if all((folder / name).exists() for name in names)}
     folders = list(found.values())
     if len(folders) > 1:
         hashes = {files_sha256(_files(folder, names), folder, cache) for folder in folders}

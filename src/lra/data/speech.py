@@ -110,9 +110,7 @@ class SpeechCommands(PublishedTask):
             if len(self.words) == 10:
                 clips = [c for c in clips if sound_length(c.encoded, RATE, c.where) == LENGTH]
             if not clips:
-                raise UserError(
-                    f"{self.raw(writer.data_dir)} has no clips of the words {', '.join(self.words)}."
-                )
+                raise UserError(f"{self.raw(writer.data_dir)} has no clips of the words {', '.join(self.words)}.")
             y = np.array([self.words.index(clip.word) for clip in clips])
             for split, rows in self._rows(clips, y).items():
                 waves = self._waves([clips[row] for row in rows], split, progress)
@@ -139,9 +137,7 @@ class SpeechCommands(PublishedTask):
         splits = np.array([clip.split for clip in clips])
         return {split: np.flatnonzero(splits == split) for split in SPLITS35}
 
-    def _write(
-        self, writer: Writer, split: str, waves: tuple[int, Iterator[np.ndarray]], y: np.ndarray
-    ) -> None:
+    def _write(self, writer: Writer, split: str, waves: tuple[int, Iterator[np.ndarray]], y: np.ndarray) -> None:
         """Write one split from its size and its waves, (·, 16000) int16 at a time."""
         shape, kind = ((LENGTH,), np.int16) if self.features == "raw" else ((161, 20), np.float32)
         array = writer.create(f"{split}_x", (waves[0], *shape), kind)
@@ -167,9 +163,7 @@ class SpeechCommands(PublishedTask):
         full_scale = FULL_SCALE**2 if self.scaling == "papers" else FULL_SCALE
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "At least one mel filterbank", UserWarning)  # as published
-            transform = torchaudio().transforms.MFCC(
-                n_mfcc=20, log_mels=True, melkwargs={"n_fft": 200, "n_mels": 64}
-            )
+            transform = torchaudio().transforms.MFCC(n_mfcc=20, log_mels=True, melkwargs={"n_fft": 200, "n_mels": 64})
         return transform(torch.from_numpy(waves).float() / full_scale).transpose(1, 2).numpy()
 
     def _clips(self, raw: Path) -> list[Clip]:

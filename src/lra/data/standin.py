@@ -54,8 +54,7 @@ def document_pairs() -> tuple[list[str], dict[str, tuple[np.ndarray, np.ndarray]
         y = np.arange(n) % 2
         first = rng.integers(0, len(topic), n)
         second = [
-            rng.choice(np.flatnonzero((topic == topic[i]) == bool(label)))
-            for i, label in zip(first, y, strict=True)
+            rng.choice(np.flatnonzero((topic == topic[i]) == bool(label))) for i, label in zip(first, y, strict=True)
         ]
         splits[split] = np.stack([first, second], axis=1), y
     return documents, splits

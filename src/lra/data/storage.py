@@ -90,9 +90,7 @@ class Prepared:
         try:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UserError(
-                f"{path} cannot be read: {error}. Delete the folder and prepare again."
-            ) from error
+            raise UserError(f"{path} cannot be read: {error}. Delete the folder and prepare again.") from error
 
     def verify(self) -> None:
         """Compare every array with its sha256 in meta.json. Raises UserError naming the first that differs."""
@@ -247,9 +245,7 @@ class Store:
 
     def _commit(self, writer: Writer) -> None:
         if empty := [split for split, count in writer.counts.items() if count < 1]:
-            raise UserError(
-                f"{self.task} would have no {' and no '.join(empty)} samples. Give more raw data."
-            )
+            raise UserError(f"{self.task} would have no {' and no '.join(empty)} samples. Give more raw data.")
         meta = Meta(
             task=self.task,
             fingerprint=self.fingerprint,

@@ -73,9 +73,7 @@ class PublishedTask(Task):
         self.source: GeneratedSource = default if source is None else source
         self.path = None if path is None else Path(path).expanduser()
         if self.path is not None and self.source in NEED_NO_FILES:
-            raise UserError(
-                f"task.path={path} is given, but task.source={self.source} reads no files. Drop one."
-            )
+            raise UserError(f"task.path={path} is given, but task.source={self.source} reads no files. Drop one.")
 
     @abstractmethod
     def provenance(self, data_dir: Path) -> tuple[Variant, dict[str, Any]]:

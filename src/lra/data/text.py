@@ -136,9 +136,7 @@ def _sorted(rows: dict[str, list[Row]], source: object) -> Reviews:
             raise UserError(f"{source}: no {split} reviews; expected splits train and test.")
         places = [row.where for row in found]
         y = labels([row.label for row in found], 2, places.__getitem__)
-        pairs = sorted(
-            (label, text(row.text, row.where)) for label, row in zip(y.tolist(), found, strict=True)
-        )
+        pairs = sorted((label, text(row.text, row.where)) for label, row in zip(y.tolist(), found, strict=True))
         reviews[split] = [review for _, review in pairs], np.array([label for label, _ in pairs])
     return reviews
 
@@ -185,9 +183,7 @@ def _read_files(raw: Path, progress: Progress) -> Reviews:
                 try:
                     rows[split].append(Row(label, path.read_bytes().decode("utf-8"), str(path)))
                 except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path} is not UTF-8 text: {error}. Unpack aclImdb_v1.tar.gz again."
-                    ) from None
+                    raise UserError(f"{path} is not UTF-8 text: {error}. Unpack aclImdb_v1.tar.gz again.") from None
             progress("reading aclImdb", len(rows[split]), SIZES[split])
     return _sorted(rows, folder)
 
@@ -203,9 +199,7 @@ def _download(raw: Path) -> Reviews:
         rows = {
             split: [
                 Row(label, review, f"{REPOSITORY}, {split} row {i}")
-                for i, (label, review) in enumerate(
-                    zip(parts[split]["label"], parts[split]["text"], strict=True)
-                )
+                for i, (label, review) in enumerate(zip(parts[split]["label"], parts[split]["text"], strict=True))
             ]
             for split in SIZES
         }

@@ -93,9 +93,7 @@ def _targets(spec: TaskSpec, split: str, y: np.ndarray) -> Finding:
     classes = np.bincount(y, minlength=spec.outputs)
     verdict = "ok" if len(classes) == spec.outputs else "wrong"
     share = classes / classes.sum()
-    return Finding(
-        f"{split} labels", verdict, f"{share.min():.1%} to {share.max():.1%} of {spec.outputs} classes"
-    )
+    return Finding(f"{split} labels", verdict, f"{share.min():.1%} to {share.max():.1%} of {spec.outputs} classes")
 
 
 def _overlap(spec: TaskSpec, prepared: Prepared, splits: dict[str, BatchDataset]) -> Finding:
@@ -127,11 +125,7 @@ def _digests(data: BatchDataset) -> Iterator[bytes]:
 
 
 def _is_image(spec: TaskSpec) -> bool:
-    return (
-        spec.kind == "features"
-        and spec.inputs in (1, 3)
-        and int(spec.max_length**0.5) ** 2 == spec.max_length
-    )
+    return spec.kind == "features" and spec.inputs in (1, 3) and int(spec.max_length**0.5) ** 2 == spec.max_length
 
 
 def _text(tokens: np.ndarray, length: int, prepared: Prepared) -> str:

@@ -60,9 +60,9 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf")]
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=160)
-    Image.open(drawn).convert("RGB").quantize(
-        COLORS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-    ).save(paths[0], optimize=True)
+    Image.open(drawn).convert("RGB").quantize(COLORS_KEPT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        paths[0], optimize=True
+    )
     figure.savefig(paths[1], metadata={"CreationDate": None})
     return paths
 

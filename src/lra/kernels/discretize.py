@@ -49,9 +49,7 @@ def softmax_gain(A: Tensor, log_A: Tensor, length: int) -> tuple[Tensor, Tensor]
     return torch.expm1(decay) * total.conj() / (total.abs().square() + EPSILON), growing
 
 
-def softmax_kernel(
-    A: Tensor, log_A: Tensor, weight: Tensor, length: int, gradient: Gradient = "published"
-) -> Tensor:
+def softmax_kernel(A: Tensor, log_A: Tensor, weight: Tensor, length: int, gradient: Gradient = "published") -> Tensor:
     """K[c, h, l] = Re Σ_m weight[c, h, m] / A[m] · softmax_l(l · log_A[h, m]), the kernel (C, H, L) of DSS.
 
     Normalized over `length`, on which the values depend. For modes that grow, the published code takes the

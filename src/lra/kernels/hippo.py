@@ -82,9 +82,7 @@ def normal_plus_low_rank(measure: Measure, state_size: int) -> NormalPlusLowRank
     lead = V.gather(0, first)
     V = V * (lead.conj() / lead.abs())
     adjoint = V.mH
-    return NormalPlusLowRank(
-        torch.complex(center.expand(half), frequencies), P.to(V) @ V.conj(), adjoint @ B.to(V), V
-    )
+    return NormalPlusLowRank(torch.complex(center.expand(half), frequencies), P.to(V) @ V.conj(), adjoint @ B.to(V), V)
 
 
 def check_even(state_size: int) -> None:

@@ -181,9 +181,7 @@ def _padded(factors: list[Tensor], rank: StateSize | None) -> list[Tensor]:
     needed = max(len(P) for P in factors)
     rank = needed if rank is None else rank
     if rank < needed:
-        raise UserError(
-            f"rank is {rank}, and the init has a low-rank part of rank {needed}. Use {needed} or more."
-        )
+        raise UserError(f"rank is {rank}, and the init has a low-rank part of rank {needed}. Use {needed} or more.")
     return [torch.cat([P, P.new_zeros(rank - len(P), P.shape[1])]) for P in factors]
 
 

@@ -46,9 +46,7 @@ class Attention(SequenceMixer):
 
     def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
         if rate != 1.0:
-            raise UserError(
-                "Attention cannot read a signal at another sampling rate; only rate=1 is possible."
-            )
+            raise UserError("Attention cannot read a signal at another sampling rate; only rate=1 is possible.")
         batch, features, length = u.shape
         split = self.qkv(u.mT).view(batch, length, 3, self.heads, features // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4)  # (B, heads, L, H / heads) each

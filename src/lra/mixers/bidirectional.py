@@ -12,9 +12,7 @@ from lra.errors import UserError
 from lra.mixers.base import MixerFactory, SequenceMixer
 
 
-def make_mixer(
-    factory: MixerFactory, features: int, channels: int = 1, bidirectional: bool = False
-) -> SequenceMixer:
+def make_mixer(factory: MixerFactory, features: int, channels: int = 1, bidirectional: bool = False) -> SequenceMixer:
     """A mixer for a model of these sizes; two of them where it is to read both directions and cannot alone.
 
     Raises UserError if the model has several channels and the mixer has none.
@@ -24,9 +22,7 @@ def make_mixer(
     if "channels" in takes:
         given["channels"] = channels
     elif channels != 1:
-        raise UserError(
-            f"model.channels is {channels}, but this mixer has no channels. Use model.channels=1."
-        )
+        raise UserError(f"model.channels is {channels}, but this mixer has no channels. Use model.channels=1.")
     if "bidirectional" in takes:
         return factory(**given, bidirectional=bidirectional)
     return Bidirectional(factory, **given) if bidirectional else factory(**given)

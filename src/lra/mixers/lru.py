@@ -25,9 +25,7 @@ class LRU(LinearRecurrence):
     Parameters, all real: nu_log, theta_log, gamma_log (N,), B (N, H, 2), C (1 or 2, H, N, 2), D (H,).
     """
 
-    present_twice: ClassVar[bool] = (
-        False  # "as S4", says the paper of its two directions: the second starts at t + 1
-    )
+    present_twice: ClassVar[bool] = False  # "as S4", says the paper of its two directions: the second starts at t + 1
 
     @checked
     def __init__(
@@ -68,9 +66,7 @@ class LRU(LinearRecurrence):
 
     def system(self, rate: float = 1.0) -> System:
         if rate != 1.0:
-            raise UserError(
-                "LRU has no step size, so it cannot read a signal at another sampling rate; use rate=1."
-            )
+            raise UserError("LRU has no step size, so it cannot read a signal at another sampling rate; use rate=1.")
         exponent = torch.complex(-self.nu_log.double().exp(), self.theta_log.double().exp())
         B = self.gamma_log.exp().unsqueeze(1) * as_complex(self.B)
         return System(exponent, B, as_complex(self.C))

@@ -44,8 +44,6 @@ class _ChannelNorm(torch.autograd.Function):
         grad_x, grad_weight, grad_bias = torch.empty_like(x), None, None
         pointwise = backend(x.device)
         for at in position_blocks(x):
-            by_weight, by_bias = pointwise.normalize_backward(
-                grad[at], x[at], weight, mean[at], scale[at], grad_x[at]
-            )
+            by_weight, by_bias = pointwise.normalize_backward(grad[at], x[at], weight, mean[at], scale[at], grad_x[at])
             grad_weight, grad_bias = plus(grad_weight, by_weight), plus(grad_bias, by_bias)
         return grad_x, grad_weight, grad_bias, None

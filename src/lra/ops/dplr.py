@@ -95,9 +95,7 @@ def truncated_output(eigenvalues: Tensor, P: Tensor, Q: Tensor, C: Tensor, dt: T
     return _output(truncate(rows, A, length)).to(C.dtype)
 
 
-def untruncated_output(
-    eigenvalues: Tensor, P: Tensor, Q: Tensor, C: Tensor, dt: Tensor, length: int
-) -> Tensor:
+def untruncated_output(eigenvalues: Tensor, P: Tensor, Q: Tensor, C: Tensor, dt: Tensor, length: int) -> Tensor:
     """The reverse of `truncated_output`: C from C (I − Ā^T)."""
     A, _, rows = bilinear(eigenvalues, P, Q, P[0], C.to(torch.complex128), dt)
     return _output(untruncate(rows, A, length)).to(C.dtype)

@@ -24,8 +24,7 @@ NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
 
 # Positions of one feature in a program. Measured once for each kind of call, not for each length: those of Text vary.
 BLOCKS = [
-    triton.Config({"BLOCK": block}, num_warps=warps)
-    for block, warps in ((512, 4), (1024, 4), (2048, 8), (4096, 8))
+    triton.Config({"BLOCK": block}, num_warps=warps) for block, warps in ((512, 4), (1024, 4), (2048, 8), (4096, 8))
 ]
 _tuned = partial(triton.autotune, configs=BLOCKS, key=["KIND"])
 
@@ -43,9 +42,7 @@ def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tenso
     _launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y))
 
 
-def gate(
-    mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor
-) -> None:
+def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor) -> None:
     """residual + factor · gate(mixed + bias), written to `out`."""
     added = out if residual is None else residual.contiguous()
     _launch(
@@ -62,9 +59,7 @@ def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | No
     return mixed
 
 
-def normalize(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor
-) -> None:
+def normalize(x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (B, 1, L)."""
     grid, rows, columns = _tiles(x)
     sizes = (*x.shape[1:], _exact(y), rows, columns)
@@ -158,9 +153,7 @@ def _activate(y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, B
 
 @_tuned()
 @triton.jit
-def _activate_backward(
-    grad, y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr
-):
+def _activate_backward(grad, y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr):
     row, _, at, inside = _positions(length, BLOCK)
     value = _load(y + at, inside, EXACT)
     slope = 0.5 * (1 + tl.erf(value * 0.7071067811865476))

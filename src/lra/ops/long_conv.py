@@ -43,9 +43,7 @@ def long_conv(
     return circular_conv(u, spectrum, mask)
 
 
-def kernel_spectrum(
-    kernel: Tensor, length: int, *, bidirectional: bool = False, skip: Tensor | None = None
-) -> Tensor:
+def kernel_spectrum(kernel: Tensor, length: int, *, bidirectional: bool = False, skip: Tensor | None = None) -> Tensor:
     """What `long_conv` multiplies the spectra of signals of a length with, (C, H, F) complex: for `circular_conv`.
 
     Made for several layers at once it spares a GPU their launches. Its gradient has the mirrored frequencies, which a

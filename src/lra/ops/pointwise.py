@@ -43,9 +43,7 @@ def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tenso
     torch.ops.aten.gelu_backward.grad_input(grad, y, grad_input=out)
 
 
-def gate(
-    mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor
-) -> None:
+def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor) -> None:
     """residual + factor · gate(mixed + bias), written to `out`. Overwrites mixed (B, O, L)."""
     mixed.add_(bias.unsqueeze(1))
     if gated:
@@ -78,9 +76,7 @@ def correlate(grad: Tensor, signal: Tensor, kernel: Tensor) -> tuple[Tensor, Ten
     return by_kernel, grad.squeeze(1) if one else grad.sum(1)
 
 
-def normalize(
-    x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor
-) -> None:
+def normalize(x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (…, 1, L)."""
     features = len(weight)
     x = x.to(y.dtype)

@@ -117,9 +117,7 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
         tables = _paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
         rules = placement.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
         marker = _marker_stamps(p.marker_radius, p.antialias_scale)
-        failed = placement.draw_images(
-            key, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels
-        )
+        failed = placement.draw_images(key, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels)
         if failed >= 0:
             raise UserError(
                 f"No two target snakes of {p.contour_length} paddles were found in {placement.GIVE_UP:,} "

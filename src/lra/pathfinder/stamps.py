@@ -42,9 +42,7 @@ class PaddleTables(NamedTuple):
     preference: np.ndarray
 
 
-def paddle_tables(
-    length: int, thickness: float, margin: int, continuity: float, antialias_scale: int
-) -> PaddleTables:
+def paddle_tables(length: int, thickness: float, margin: int, continuity: float, antialias_scale: int) -> PaddleTables:
     """Draw every paddle that can occur with this margin."""
     step = extension_steps(length + margin)
     degrees = np.arange(-DEGREES // 2, DEGREES // 2) * np.pi / 180
@@ -104,9 +102,7 @@ def paddle_stamp(
     """(line, mask), each (s, s) uint8, of the paddle that leaves the center along (sin angle, cos angle)."""
     reach = length + int(np.ceil(thickness)) + margin
     center = reach * antialias_scale
-    head_y, head_x = (
-        int(np.ceil(center + length * antialias_scale * part)) for part in (np.sin(angle), np.cos(angle))
-    )
+    head_y, head_x = (int(np.ceil(center + length * antialias_scale * part)) for part in (np.sin(angle), np.cos(angle)))
     canvas = Image.new("L", (2 * center + 1, 2 * center + 1))
     ImageDraw.Draw(canvas).line(
         [(center, center), (head_x, head_y)], fill=255, width=round(thickness * antialias_scale)

@@ -66,6 +66,4 @@ def _uncommitted() -> bytes:
 def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     """A git command in the checkout, in English. Raises FileNotFoundError without git."""
     environment = os.environ | {"LC_ALL": "C"}
-    return subprocess.run(
-        ["git", *arguments], cwd=CHECKOUT, env=environment, capture_output=True, check=False
-    )
+    return subprocess.run(["git", *arguments], cwd=CHECKOUT, env=environment, capture_output=True, check=False)

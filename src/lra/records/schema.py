@@ -153,9 +153,7 @@ class Compute(Model):
     accumulate: int = 1  # parts that a batch is cut into to fit into memory
     compiled: bool = False  # by torch.compile, which earlier versions offered
     restarts: int = 0
-    self_check: dict[
-        str, float
-    ] = {}  # on a GPU: each operation's error against its twin, before the first step
+    self_check: dict[str, float] = {}  # on a GPU: each operation's error against its twin, before the first step
 
     @property
     def hardware(self) -> str:
@@ -172,9 +170,7 @@ class Code(Model):
     package_sha256: str | None = None  # of modules and recipes, where there is no revision
     dirty: bool
     patch_sha256: str | None = None
-    sources: dict[
-        str, str
-    ] = {}  # hashes of the model's code, see `records.sources`; records before it have none
+    sources: dict[str, str] = {}  # hashes of the model's code, see `records.sources`; records before it have none
     python: str
     platform: str
     packages: dict[str, str]

@@ -99,9 +99,7 @@ def find(run: str, results_dir: Path) -> RunRecord:
     if len(found) == 1:
         return load(found[0])
     if found:
-        raise UserError(
-            f"{run!r} begins the names of several runs: {', '.join(path.stem for path in found)}."
-        )
+        raise UserError(f"{run!r} begins the names of several runs: {', '.join(path.stem for path in found)}.")
     raise UserError(
         f"There is no run {run!r} in {results_dir / 'runs'}.{near(run, [path.stem for path in paths])} "
         "Give its id, or the path of its record."

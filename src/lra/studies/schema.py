@@ -154,9 +154,7 @@ class Study(Model):
             raise ValueError(f"beside a paper's numbers only {' and '.join(PAPER_DATA)} data counts")
         for row, column, *_ in self.cells():
             if twice := set(row.changes) & {*column.changes, *column.evaluate}:
-                raise ValueError(
-                    f"row {row.key} and column {column.key} both change {', '.join(sorted(twice))}"
-                )
+                raise ValueError(f"row {row.key} and column {column.key} both change {', '.join(sorted(twice))}")
         runs = [(p.experiment, p.changes) for p in self.cells() if p.experiment]
         for experiment, changes in runs:
             if runs.count((experiment, changes)) > 1:
@@ -171,8 +169,7 @@ class Study(Model):
                     yield CellSpec(
                         row,
                         column,
-                        row.experiment
-                        and row.experiment.replace("{column}", column.experiment or column.key),
+                        row.experiment and row.experiment.replace("{column}", column.experiment or column.key),
                         row.changes | column.changes | column.evaluate,
                         self.seeds if column.seeds is None else column.seeds,
                     )

@@ -21,9 +21,7 @@ from lra.tables.reported import Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
 
-TRAIN, TABLES = (
-    ("python train.py", "python scripts/make_tables.py") if CHECKOUT else ("lra train", "lra tables")
-)
+TRAIN, TABLES = ("python train.py", "python scripts/make_tables.py") if CHECKOUT else ("lra train", "lra tables")
 
 
 def comparison(
@@ -114,9 +112,7 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
         lines.append(("", "ours is no more than 2 standard errors above it"))
     lines.append(("paper", text.paper(reported) if reported else "no number for this run"))
     if reported and test:
-        result = compare(
-            summarize([record]), at_chance(record), reported.value, record.metrics.higher_is_better
-        )
+        result = compare(summarize([record]), at_chance(record), reported.value, record.metrics.higher_is_better)
         if result.delta is not None:
             unit = " points" if metric == "accuracy" else ""
             lines.append(("difference", f"{text.signed(result.delta, metric)}{unit}"))
@@ -143,9 +139,7 @@ def _our_words(record: RunRecord) -> str:
     if test is None:
         return text.excluded(record) + (f" ({record.status_reason})" if record.status_reason else "")
     noise = (
-        f"standard error {text.number(test.standard_error * scale(record), metric)}, "
-        if test.standard_error
-        else ""
+        f"standard error {text.number(test.standard_error * scale(record), metric)}, " if test.standard_error else ""
     )
     return f"{text.excluded(record)}  ({noise}{test.n:,} test samples)"
 

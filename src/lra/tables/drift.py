@@ -50,9 +50,7 @@ def _unplan(stored: dict[str, Any], record: RunRecord) -> None:
     """Milestones are epochs in a recipe and steps in a record, whose schedule is scaled."""
     milestones, budget = stored.get("scheduler.milestones"), record.budget
     if milestones:
-        stored["scheduler.milestones"] = [
-            m * budget.planned_epochs // budget.planned_steps for m in milestones
-        ]
+        stored["scheduler.milestones"] = [m * budget.planned_epochs // budget.planned_steps for m in milestones]
 
 
 def _differ(stored: dict[str, Any], recipe: dict[str, Any], key: str) -> bool:

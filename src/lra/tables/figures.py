@@ -65,9 +65,7 @@ def dots(table: Table) -> Figure | None:
             axes.errorbar(s.mean, y, xerr=s.std, fmt="o", color=COLORS[0], capsize=3)
             if paper := _paper(cell):
                 mean, std = paper
-                axes.errorbar(
-                    mean, y - 0.2, xerr=std, fmt="D", color=COLORS[1], markerfacecolor="white", capsize=3
-                )
+                axes.errorbar(mean, y - 0.2, xerr=std, fmt="D", color=COLORS[1], markerfacecolor="white", capsize=3)
         name_rows(axes, [c.spec.row.title for c in reversed(cells)])
         if any(map(_paper, cells)):
             axes.plot([], [], "o", color=COLORS[0], label="ours")

@@ -24,9 +24,7 @@ def generated(tables: Iterable[Table], results_dir: Path) -> dict[Path, str]:
     """Path and content of each file that the tables make."""
     folder = results_dir / "tables"
     return {
-        folder / f"{table.study.name}.{suffix}": render(table)
-        for table in tables
-        for suffix, render in FORMATS.items()
+        folder / f"{table.study.name}.{suffix}": render(table) for table in tables for suffix, render in FORMATS.items()
     }
 
 

@@ -110,9 +110,7 @@ class ReportedFile(Origin):
                         if getattr(origin, needed) is None:
                             raise ValueError(f"{name}/{column} does not say its {needed}")
                     if (origin.evidence == "second_hand") != (origin.via is not None):
-                        raise ValueError(
-                            f"{name}/{column}: `via` goes with second-hand values, and only with them"
-                        )
+                        raise ValueError(f"{name}/{column}: `via` goes with second-hand values, and only with them")
         return self
 
 
@@ -176,17 +174,13 @@ def reported_cell(study: Study, spec: CellSpec, reported_dir: Path | None = None
     return Reported(value, _merge(file, table, row, value), row.parameters)
 
 
-def reported_average(
-    study: Study, row: Row, average: Average, reported_dir: Path | None = None
-) -> Decimal | None:
+def reported_average(study: Study, row: Row, average: Average, reported_dir: Path | None = None) -> Decimal | None:
     """The average the paper prints under the same policy, or None."""
     found = _row(study, row, reported_dir)
     return found and found[2].averages.get(average.key)
 
 
-def _row(
-    study: Study, row: Row, reported_dir: Path | None
-) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
+def _row(study: Study, row: Row, reported_dir: Path | None) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
     where = row.reported or (study.reported and f"{study.reported}/{row.key}")
     if where is None:
         return None

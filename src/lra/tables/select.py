@@ -129,9 +129,7 @@ class Table:
         choose(f"The row of {where!r}", row, [r.key for r in self.study.rows])
         choose(f"The column of {where!r}", column, [c.key for c in self.study.columns])
         if (row, column) not in self.cells:
-            raise UserError(
-                f"Study {self.study.name} has no cell {where}: its row {row} leaves that column out"
-            )
+            raise UserError(f"Study {self.study.name} has no cell {where}: its row {row} leaves that column out")
         return self.cells[row, column]
 
 

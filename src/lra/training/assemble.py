@@ -45,9 +45,7 @@ class Assembled:
         """Batches of a split, in parts; the training split is shuffled and drops its last partial batch."""
         training = split == "train"
         data = self.splits[split]
-        sampler = BatchSampler(
-            len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed
-        )
+        sampler = BatchSampler(len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed)
         sampler.parts = self.scaled.parts
         return Loader(data, sampler)
 
@@ -97,9 +95,7 @@ def assemble(config: Config, progress: Progress) -> Assembled:
     short = counts["train"] if longest is None else int((splits["train"].lengths <= longest).sum())
     if short == 0:
         shortest = splits["train"].lengths.min()
-        raise UserError(
-            f"budget.train_length is {longest}, but no training sample is shorter than {shortest}."
-        )
+        raise UserError(f"budget.train_length is {longest}, but no training sample is shorter than {shortest}.")
     scaled = scale(config, spec, counts, short)
     check_processes(config, scaled)
     splits = {

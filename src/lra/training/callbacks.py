@@ -146,9 +146,7 @@ class Stopwatch(Callback):
 class Trajectory(Callback):
     """Says whether the run is where published runs were at the recipe's `expected` epochs."""
 
-    def __init__(
-        self, expected: list[Expected], metric: str, chance: float, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, expected: list[Expected], metric: str, chance: float, note: Callable[[str], None]) -> None:
         self.expected = {point.epoch: point.val for point in expected}
         self.metric, self.chance, self.note = metric, chance, note
 

@@ -40,9 +40,7 @@ class WholeFiles(TorchCheckpointIO):
         super().__init__()
         self.run_id = run_id
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         buffer = io.BytesIO()
         torch.save({**checkpoint, "run_id": self.run_id}, buffer)
         content = buffer.getbuffer()

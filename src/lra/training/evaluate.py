@@ -52,9 +52,7 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     record = store.find(run, Config.parse(composed).results_dir)
     best = record.metrics.best_val
     if record.status != "complete" or best is None:
-        raise UserError(
-            f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again."
-        )
+        raise UserError(f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again.")
     recorded = history.completed(record.config)
     resolved = {**composed, **recorded, "trainer": composed["trainer"] | recorded["trainer"]}
     for text in overrides:
@@ -78,9 +76,7 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     return Finished(record, config, rate, checkpoint, best.step)
 
 
-def evaluate(
-    run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()
-) -> tuple[EvaluationRecord, Path]:
+def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> tuple[EvaluationRecord, Path]:
     """Test a finished run on its test split, with changes such as `task.rate=2`; write and return the record.
 
     Nothing of the run itself is changed. Raises UserError as `find` does.
@@ -98,9 +94,7 @@ def evaluate(
         check_finite("test", logged, finished.step)
     except Diverged as error:
         raise UserError(f"The test of run {record.run_id} has no result: {error}.") from None
-    changes = capture.anonymous(
-        dict(text.partition("=")[::2] for text in overrides if text.startswith("task."))
-    )
+    changes = capture.anonymous(dict(text.partition("=")[::2] for text in overrides if text.startswith("task.")))
     evaluation = EvaluationRecord(
         evaluation_id=_hash({"run": record.run_id, "changes": changes}),
         run_id=record.run_id,
@@ -122,9 +116,7 @@ def evaluate(
 def _loader(assembled: Assembled, rate: int) -> Loader:
     """The test split, every rate-th position of it; the model's step size is made as much longer."""
     if rate > 1 and assembled.spec.kind == "tokens":
-        raise UserError(
-            f"task.rate={rate} needs a sampled signal, but {assembled.spec.name} consists of tokens."
-        )
+        raise UserError(f"task.rate={rate} needs a sampled signal, but {assembled.spec.name} consists of tokens.")
     assembled.module.rate = float(rate)
     loader = assembled.loader("test")
     return Loader(strided(loader.dataset, rate), loader.sampler)

@@ -13,9 +13,7 @@ from lra.training.assemble import make_task
 from lra.training.evaluate import find
 
 
-def export_run(
-    run: str, overrides: Sequence[str] = (), target: Path | None = None, allow: Sequence[str] = ()
-) -> Path:
+def export_run(run: str, overrides: Sequence[str] = (), target: Path | None = None, allow: Sequence[str] = ()) -> Path:
     """Write the best weights of a finished run, with its recipe and score, and return the file.
 
     The data are prepared if they are not, for the vocabulary. Raises UserError as `find` and `export` do.

@@ -51,9 +51,7 @@ class RandomData(BatchDataset):
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the error says that memory, of a GPU or of the machine, did not suffice."""
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError)) or NO_MEMORY.search(str(error)) is not None
-    )
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or NO_MEMORY.search(str(error)) is not None
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

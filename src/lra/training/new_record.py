@@ -100,6 +100,4 @@ def _changed(previous: RunRecord) -> list[str]:
     names = changed(previous.code.sources, previous.config)
     if not names or not previous.budget.done_steps:
         return []
-    return [
-        f"The code changed at step {previous.budget.done_steps}, where the run was resumed: {', '.join(names)}."
-    ]
+    return [f"The code changed at step {previous.budget.done_steps}, where the run was resumed: {', '.join(names)}."]

@@ -97,9 +97,7 @@ def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
 def make_optimizer(model: Classifier, optimizer: Optimizer) -> AdamW:
     """AdamW over the parameter groups."""
     groups = [{k: v for k, v in g.items() if k != "names"} for g in parameter_groups(model, optimizer)]
-    return AdamW(
-        groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=optimizer.betas, fused=True
-    )
+    return AdamW(groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=optimizer.betas, fused=True)
 
 
 def cosine_factor(step: int, warmup: int, total: int) -> float:
@@ -138,9 +136,7 @@ def inverse_sqrt_factor(step: int, warmup: int) -> float:
     return min(1.0, step / warmup) / math.sqrt(max(step, warmup))
 
 
-def make_scheduler(
-    optimizer: AdamW, scheduler: Scheduler, higher_is_better: bool
-) -> LambdaLR | ReduceLROnPlateau:
+def make_scheduler(optimizer: AdamW, scheduler: Scheduler, higher_is_better: bool) -> LambdaLR | ReduceLROnPlateau:
     """The planned schedule; to be stepped after every batch, or after every validation if a plateau one."""
     if isinstance(scheduler, Plateau):
         mode: Literal["max", "min"] = "max" if higher_is_better else "min"
@@ -152,9 +148,7 @@ def make_scheduler(
         return LambdaLR(optimizer, lambda step: factor ** bisect_right(milestones, step))
     warmup = scheduler.warmup_steps
     if isinstance(scheduler, Cosine):
-        lambdas = [
-            _cosine(scheduler, floor=scheduler.min_lr / group["lr"]) for group in optimizer.param_groups
-        ]
+        lambdas = [_cosine(scheduler, floor=scheduler.min_lr / group["lr"]) for group in optimizer.param_groups]
         return LambdaLR(optimizer, lambdas)
     if isinstance(scheduler, Linear):
         return LambdaLR(optimizer, lambda step: linear_factor(step, warmup, scheduler.total_steps))

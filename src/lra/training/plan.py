@@ -54,14 +54,10 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
         grid.add_row("data", "not prepared yet: measured on synthetic input of the greatest length")
     if scaled.parts > 1:
         grid.add_row("batch", f"{scaled.batch_size} in {scaled.parts} parts on each device")
-    grid.add_row(
-        "speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"
-    )
+    grid.add_row("speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}")
     memory = f"{capture.peak_memory(device) / 2**30:.1f} GiB at most"
     if samples < wanted:
-        grid.add_row(
-            "", f"estimated from {samples} of {wanted} samples, for a step of all takes too long to wait for"
-        )
+        grid.add_row("", f"estimated from {samples} of {wanted} samples, for a step of all takes too long to wait for")
         memory += f" with {samples} at once (trainer.micro_batch={samples}), more with {wanted}"
     grid.add_row("memory", memory)
     grid.add_row(

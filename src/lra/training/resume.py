@@ -21,9 +21,7 @@ class ResumeState(Callback):
     def __init__(self) -> None:
         self._restored: dict[str, Any] = {}
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, saved: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, saved: dict[str, Any]) -> None:
         assert isinstance(module, SequenceModule)
         saved["processes"] = _gathered(_own_state(module))
         if module.plateau is not None:

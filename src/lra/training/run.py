@@ -170,7 +170,5 @@ def _prepare_process(config: Config) -> None:
     cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings(
-        "ignore", ".*`srun` command is available.*"
-    )  # a run on a cluster's login node is one
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")

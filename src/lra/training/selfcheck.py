@@ -72,9 +72,7 @@ def _checks() -> Iterator[Check]:
     batch, features = 2, 5
     signals = random(batch, features, LENGTH)
     norm = [signals, random(features), random(features)]
-    yield Check(
-        "layer norm", True, partial(channel_norm, eps=1e-5), partial(channel_norm_naive, eps=1e-5), norm
-    )
+    yield Check("layer norm", True, partial(channel_norm, eps=1e-5), partial(channel_norm_naive, eps=1e-5), norm)
     for gated in (True, False):
         outputs = 2 * features if gated else features
         inputs = [signals, random(outputs, features), random(outputs), random(batch, features, LENGTH)]
@@ -87,9 +85,7 @@ def _checks() -> Iterator[Check]:
     fast, twin = (partial(_to_length, function, LENGTH) for function in (vandermonde, vandermonde_naive))
     yield Check("diagonal kernel", False, fast, twin, [weight, modes])
     states = torch.complex(-random(features).abs() / 10, random(features))
-    yield Check(
-        "recurrence", False, recurrence, recurrence_naive, [random(2, features, batch, LENGTH), states]
-    )
+    yield Check("recurrence", False, recurrence, recurrence_naive, [random(2, features, batch, LENGTH), states])
     low_rank, given = (
         random(1, features, 8, dtype=torch.complex64),
         random(features, 8, dtype=torch.complex64),
@@ -99,9 +95,7 @@ def _checks() -> Iterator[Check]:
     yield Check("low-rank kernel", False, fast, twin, system)
 
 
-def _mixed(
-    function: Callable, gated: bool, y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor
-) -> Tensor:
+def _mixed(function: Callable, gated: bool, y: Tensor, weight: Tensor, bias: Tensor, residual: Tensor) -> Tensor:
     return function(y, weight, bias, gated=gated, residual=residual)
 
 
