@@ -91,15 +91,33 @@ def test_only_equal_kernels_are_joined_and_on_a_gpu_alone(others, possible):
     assert not joinable([module.to(META) for module in layers(Derived, 2)])
 
 
-@pytest.mark.parametrize("options", [{}, {"mlp": 5}])
+class Doubled(Convolution):
+    """A convolution that makes its kernel itself."""
+
+    def forward(self, u, mask=None, rate=1.0):
+        return 2 * super().forward(u, mask, rate)
+
+
+def test_a_mixer_that_convolves_otherwise_is_given_nothing(monkeypatch):
+    monkeypatch.setattr(convolution, "joinable", lambda kernels: True)
+    mixers = [kind(H, partial(S4D, state_size=8)) for kind in (Convolution, Doubled)]
+    assert [list(*type(mixer).prepare([mixer], L, 1.0)) for mixer in mixers] == [["spectrum"], []]
+
+
+@pytest.mark.parametrize("options", [{}, {"mlp": 5}, {"channels": 2}, {"bidirectional": False}])
 def test_a_backbone_that_generates_at_once_computes_the_same(options, monkeypatch):
     torch.manual_seed(0)
     backbone = Backbone(
         partial(Convolution, kernel=partial(S4D, state_size=8)),
         layers=3, features=H, norm="layer", prenorm=True, dropout=0.0, tie_dropout=True, mixing="glu",
-        bidirectional=True, mask_padding=False, **options,
+        mask_padding=False, **({"bidirectional": True} | options),
     ).double()  # fmt: skip
     x, mask = torch.randn(2, H, L).double(), torch.ones(2, 1, L).double()
-    expected = backbone(x, mask, 2.0)
+
+    def results():
+        y = backbone(x, mask, 2.0)
+        return [y, *torch.autograd.grad(y.sin().sum(), list(backbone.parameters()))]
+
+    expected = results()
     monkeypatch.setattr(convolution, "joinable", lambda kernels: True)
-    torch.testing.assert_close(backbone(x, mask, 2.0), expected)
+    torch.testing.assert_close(results(), expected)

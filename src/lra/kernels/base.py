@@ -22,6 +22,7 @@ class Rule(NamedTuple):
 
 
 # The axis of each parameter that runs over the features, or over sets that they use in turn; None where all share it.
+# What else a kernel has, buffers included, must be the same in all layers.
 Axes = Mapping[str, int | None]
 
 
