@@ -98,7 +98,7 @@ def test_compile_for_a_gpu_that_is_not_there(exact):
         signature = {n: "constexpr" if n in chosen else numbers.get(n, pointer) for n in kernel.arg_names}
         constexprs = {(kernel.arg_names.index(name),): value for name, value in chosen.items()}
         source = ASTSource(fn=kernel, signature=signature, constexprs=constexprs)
-        ptx = compile(source, target=GPUTarget("cuda", 90, 32)).asm["ptx"]
+        ptx = compile(source, target=GPUTarget("cuda", 90, 32), options=fused.OPTIONS).asm["ptx"]
         for value in written(kernel.__name__, exact):
             assert value in ptx, (kernel.__name__, value)
 

@@ -21,6 +21,7 @@ from lra.ops import pointwise
 TILE = 4096  # numbers in a program that needs all features of its positions; fixed, for the order of its sums
 FREQUENCIES = 512  # of a spectrum in a program
 NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
+OPTIONS = {"enable_fp_fusion": True}  # a · b + c is rounded once; Triton's default is to change in 3.10
 
 # Positions of one feature in a program. Measured once for each kind of call, not for each length: those of Text vary.
 BLOCKS = [
@@ -96,7 +97,7 @@ def _launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
     """Run a kernel on the device of its first tensor, which need not be the current one."""
     device = arguments[0].device
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        kernel[grid](*arguments, **options)
+        kernel[grid](*arguments, **OPTIONS, **options)
 
 
 def _grid(x: Tensor) -> Callable[[dict], tuple[int, int]]:
