@@ -41,9 +41,7 @@ class Convolution(SequenceMixer):
     @classmethod
     def prepare(cls, mixers: Sequence[Self], length: int, rate: float) -> list[dict[str, Any]]:
         kernels = [mixer.kernel for mixer in mixers]
-        if cls.forward is not Convolution.forward or not joinable(
-            kernels
-        ):  # others may do anything with a kernel
+        if cls.forward is not Convolution.forward or not joinable(kernels):  # others may do anything with a kernel
             return super().prepare(mixers, length, rate)
         skips = torch.cat([mixer.D for mixer in mixers], dim=1)
         spectra = kernel_spectrum(
