@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from lra.commands.train import lazy_help
+from lra.advice import lazy_help
 from lra.paths import CHECKOUT
 
 NOBODY = "import pwd\ndef unknown(*_): raise KeyError('getpwuid(): uid not found')\npwd.getpwuid = unknown\n"

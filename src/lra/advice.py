@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lra.errors import UserError
 
@@ -19,13 +21,33 @@ def check_flags(arguments: Sequence[str]) -> None:
     """Raise UserError for an option that is given with dashes, as `--lr=0.01`."""
     from hydra._internal.utils import get_args_parser
 
-    _, unknown = get_args_parser().parse_known_args(list(arguments))
+    with lazy_help():
+        _, unknown = get_args_parser().parse_known_args(list(arguments))
     for argument in unknown:
         key, _, value = argument.lstrip("-").partition("=")
         known = _known(arguments)
         same = [k for k in known if k.rpartition(".")[2] == key] or _close(key, known)
         form = " or ".join(f"{k}={value or '…'}" for k in same[:3]) or "key=value"
         raise UserError(f"{argument}: options have no dashes before them. Write {form}.")
+
+
+@contextmanager
+def lazy_help() -> Iterator[None]:
+    """Let argparse take a help that is no string: Hydra 1.3.8 has one, and Python 3.14 checks (hydra issue 3121)."""
+    check = getattr(argparse.ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+
+    def check_strings(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            check(parser, action)
+
+    argparse.ArgumentParser._check_help = check_strings  # type: ignore[attr-defined]  # private
+    try:
+        yield
+    finally:
+        del argparse.ArgumentParser._check_help  # type: ignore[attr-defined]  # the inherited one
 
 
 def advice(error: Exception, arguments: Sequence[str]) -> str:

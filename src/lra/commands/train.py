@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from lra import __version__, environment
 from lra.cli import explain_errors
@@ -33,7 +30,7 @@ def main(arguments: list[str]) -> None:
     from omegaconf import DictConfig
 
     from lra import sweep
-    from lra.advice import check_flags
+    from lra.advice import check_flags, lazy_help
     from lra.composition import as_dict
 
     command = sys.argv[1:]
@@ -67,8 +64,8 @@ def main(arguments: list[str]) -> None:
                 finished.append(record)
         return record.metrics.best_val.value if record and record.metrics.best_val else None
 
+    check_flags(arguments)
     with sweep.reported(), lazy_help():
-        check_flags(arguments)
         train()
 
 
@@ -78,22 +75,3 @@ def added_searchpath(arguments: list[str]) -> list[str]:
     if not others or any(text.startswith("hydra.searchpath=") for text in arguments):
         return []
     return [f"hydra.searchpath=[{','.join(others)}]"]
-
-
-@contextmanager
-def lazy_help() -> Iterator[None]:
-    """Let argparse take a help that is no string: Hydra 1.3.8 has one, and Python 3.14 checks (hydra issue 3121)."""
-    check = getattr(argparse.ArgumentParser, "_check_help", None)
-    if check is None:
-        yield
-        return
-
-    def check_strings(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
-        if isinstance(action.help, str):
-            check(parser, action)
-
-    argparse.ArgumentParser._check_help = check_strings  # type: ignore[attr-defined]  # private
-    try:
-        yield
-    finally:
-        del argparse.ArgumentParser._check_help  # type: ignore[attr-defined]  # the inherited one
