@@ -12,7 +12,6 @@ from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from lra.errors import UserError, near
 
@@ -77,7 +76,7 @@ def problems(adapter: TypeAdapter, key: str, value: Any) -> Iterator[str]:
         yield sentence(".".join([key, *path]), problem)
 
 
-def sentence(key: str, problem: ErrorDetails) -> str:
+def sentence(key: str, problem: Mapping[str, Any]) -> str:
     """What pydantic found wrong with the value of a dotted key."""
     value = problem["input"]
     if problem["type"] != "literal_error":
