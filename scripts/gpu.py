@@ -22,6 +22,7 @@ from pathlib import Path
 from lra.bounds import seconds
 from lra.cli import run
 from lra.errors import TIMED_OUT, UserError, choose, key_value
+from lra.files import write_text
 from lra.paths import short, workspace
 from lra.terminal import Console
 
@@ -73,7 +74,6 @@ def self_check(target: Path, console: Console) -> None:
     """Compare the fast operations with their twins, keep the errors. Raises UserError if this GPU computes wrong."""
     import torch
 
-    from lra.files import write_text
     from lra.training.selfcheck import self_check
 
     notes: list[str] = []
@@ -115,7 +115,7 @@ def keep(target: Path, command: Sequence[str], console: Console, left: float | N
         console.print("  the time limit is reached; the same command begins this step again")
         return
     ended = target if result.returncode == 0 else target.with_suffix(".failed")
-    ended.write_text(result.stdout, encoding="utf-8")
+    write_text(ended, result.stdout)
     if result.returncode:
         console.print(f"  failed, see {short(ended)}", soft_wrap=True)
 
