@@ -1,8 +1,6 @@
-"""Runs in processes of their own, which something happens to. They are forked from a server that has imported
-everything, so that one costs a second and not ten."""
+"""Runs in processes of their own, which something happens to."""
 
 import contextlib
-import multiprocessing
 import os
 import resource
 import signal
@@ -10,14 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import torch
 from pytorch_lightning.callbacks import Callback
 
 from lra.training import fit
 from lra.training.run import run
-
-FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload([__name__, "lra.training.fit", "toy"])
 
 
 class Fault(Callback):
@@ -75,7 +71,7 @@ def suffer(composed: dict[str, Any], what: str, step: int, log: Path, env: dict[
 
 def struck(composed: dict[str, Any], what: str, step: int, log: Path, **env: str) -> int:
     """Exit code of a run in its own process that a fault strikes: negative if a signal killed it."""
-    process = FORK.Process(target=suffer, args=(composed, what, step, log, env))
+    process = forked.process(suffer, composed, what, step, log, env)
     process.start()
     process.join(120)
     assert process.exitcode is not None, log.read_text()
@@ -84,7 +80,7 @@ def struck(composed: dict[str, Any], what: str, step: int, log: Path, **env: str
 
 def killed_after(composed: dict[str, Any], seconds: float | None, log: Path) -> int:
     """Exit code of a run in its own process that is killed after so many seconds, wherever it is then."""
-    process = FORK.Process(target=suffer, args=(composed, "", 0, log, {}))
+    process = forked.process(suffer, composed, "", 0, log, {})
     process.start()
     process.join(120 if seconds is None else seconds)
     if process.is_alive():

@@ -1,6 +1,6 @@
-"""Python in processes of their own that are forked from one with the large libraries loaded.
+"""Processes that are forked from one with the large libraries loaded; and Python commands in them.
 
-To load them takes most of the time of a short command. What depends on how a process starts, such as its environment
+To load those takes most of the time of a short command. What depends on how a process starts, such as its environment
 before PyTorch is loaded, is tested with fresh processes.
 """
 
@@ -10,14 +10,24 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
-CHECKOUT = Path(__file__).resolve().parents[1]  # not from lra: a command may run another copy of it
+CHECKOUT = Path(__file__).resolve().parents[1]
+OURS = ("lra", "toy", "faulty")
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["libraries"])
+
+
+def process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """A process, not yet started."""
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+        forkserver.ensure_running()  # which finds what it is to load through the environment alone
+    return CONTEXT.Process(target=target, args=arguments)
 
 
 def run(
@@ -27,21 +37,21 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder) / name for name in ("stdout", "stderr")]
         environment = dict(os.environ if env is None else env)
-        with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
-            forkserver.ensure_running()  # which finds what it is to load through the environment alone
-        process = CONTEXT.Process(target=_carry_out, args=(arguments, cwd, environment, said))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
+        command = process(_carry_out, arguments, cwd, environment, said)
+        command.start()
+        command.join(timeout)
+        if command.exitcode is None:
+            command.kill()
             raise subprocess.TimeoutExpired(arguments, timeout)
         out, err = (path.read_text(encoding="utf-8") for path in said)
-        return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
+        return subprocess.CompletedProcess(arguments, command.exitcode, out, err)
 
 
 def _carry_out(arguments: tuple[str, ...], cwd: Path, environment: dict[str, str], said: list[Path]) -> None:
     for number, path in ((0, os.devnull), (1, said[0]), (2, said[1])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]  # a command imports them from the copy of the code that it runs
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
