@@ -11,6 +11,7 @@ from lra.mixers.attention import Attention, rotate, rotation
 from lra.mixers.base import SequenceMixer
 from lra.mixers.bidirectional import Bidirectional, make_mixer
 from lra.mixers.convolution import Convolution
+from lra.models.backbone import Backbone
 
 
 class Sum(SequenceMixer):
@@ -69,3 +70,24 @@ def test_heads_divide_the_features():
         Attention(8, heads=3)
     with pytest.raises(UserError, match="leaves 3 of 6 features"):
         Attention(6, heads=2)
+
+
+def test_any_module_mixes():
+    """A layer from elsewhere need not be derived from ours, if it has their sizes and their forward."""
+
+    class Elsewhere(torch.nn.Module):
+        def __init__(self, features, bidirectional=False):
+            super().__init__()
+            self.features = self.outputs = features
+
+        def forward(self, u, mask=None, rate=1.0):
+            return u.cumsum(-1)
+
+    sizes = {"layers": 2, "features": 4, "dropout": 0.0, "tie_dropout": False}
+    rest = {"norm": "layer", "prenorm": True, "mixing": "glu", "bidirectional": False, "mask_padding": False}
+    u, mask = torch.randn(2, 4, 8), torch.ones(2, 1, 8)
+    found = []
+    for mixer in (Elsewhere, Sum):
+        torch.manual_seed(0)
+        found.append(Backbone(mixer, **sizes, **rest)(u, mask))
+    assert torch.equal(*found)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from lra.bounds import DropoutRate, Layers, Momentum, Width
-from lra.mixers.base import MixerFactory
+from lra.mixers.base import MixerFactory, SequenceMixer
 from lra.mixers.bidirectional import make_mixer
 from lra.mixers.pointwise import Pointwise
 from lra.models.block import NORMS, Norm, ResidualBlock
@@ -67,13 +67,17 @@ class Backbone(nn.Module):
         return self.norm(x)
 
     def _prepared(self, length: int, rate: float) -> list[dict[str, Any]]:
-        """What the mixer of each block is given besides signals, made for all mixers of a class at once."""
+        """What the mixer of each block is given besides signals, made for all mixers of a class at once.
+
+        A mixer that is any module, not one of our protocol, is given nothing.
+        """
         mixers = [block.mixer for block in self._blocks()]
-        made = {
-            kind: iter(kind.prepare([mixer for mixer in mixers if type(mixer) is kind], length, rate))
-            for kind in {type(mixer) for mixer in mixers}
-        }
-        return [next(made[type(mixer)]) for mixer in mixers]
+        given: list[dict[str, Any]] = [{} for _ in mixers]
+        for kind in {type(mixer) for mixer in mixers if isinstance(mixer, SequenceMixer)}:
+            places = [i for i, mixer in enumerate(mixers) if type(mixer) is kind]
+            for i, extra in zip(places, kind.prepare([mixers[i] for i in places], length, rate), strict=True):
+                given[i] = extra
+        return given
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list[Any]:
         """The states of all blocks, for `step`. Raises UserError if one of them has no recurrent mode."""
