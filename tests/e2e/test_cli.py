@@ -144,7 +144,7 @@ def test_sweep_without_a_job_that_can_run_says_so_once(smoke):
 
 @pytest.mark.slow
 def test_interrupted_run_resumes(smoke, tmp_path):
-    longer = [*smoke, "budget.epochs=8"]
+    longer = [*smoke, "budget.epochs=4"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "train.py", *longer],
@@ -155,13 +155,13 @@ def test_interrupted_run_resumes(smoke, tmp_path):
         env=environment,
     )
     for line in process.stdout:
-        if line.startswith("epoch 2/"):
+        if line.startswith("epoch 1/"):
             process.send_signal(signal.SIGINT)
             break
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 130, rest
     assert "resumes from what is saved" in rest
-    result = train(*smoke, "budget.epochs=8")
+    result = train(*longer)
     assert result.returncode == 0, result.stderr
     assert "resuming from" in result.stdout
 

@@ -48,8 +48,8 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def sweep(folder: Path, *arguments: str) -> list[int]:
-    """Seeds of the records that a sweep over three seeds leaves."""
-    result = start(folder, "seed=0,1,2", *arguments)
+    """Seeds of the records that a sweep over two seeds leaves."""
+    result = start(folder, "seed=0,1", *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     records, problems = store.load_all(folder / "results")
     assert problems == []
@@ -64,16 +64,10 @@ def needs(plugin: str) -> pytest.MarkDecorator:
 
 @pytest.mark.slow
 @needs("hydra_submitit_launcher")
-def test_submitit_on_this_machine(tmp_path):
-    assert sweep(tmp_path, "hydra/launcher=submitit_local") == [0, 1, 2]
-
-
-@pytest.mark.slow
-@needs("hydra_submitit_launcher")
 def test_slurm_array(tmp_path):
-    assert sweep(tmp_path, "hydra/launcher=slurm", "hydra.launcher.partition=gpu") == [0, 1, 2]
+    assert sweep(tmp_path, "hydra/launcher=slurm", "hydra.launcher.partition=gpu") == [0, 1]
     asked = (tmp_path / "asked").read_text()
-    for line in ("--array=0-2%3", "--partition=gpu", "--signal=USR2@120", "--requeue", "--time=1440"):
+    for line in ("--array=0-1%2", "--partition=gpu", "--signal=USR2@120", "--requeue", "--time=1440"):
         assert f"#SBATCH {line}" in asked
 
 
@@ -92,16 +86,16 @@ def test_slurm_array(tmp_path):
     ids=lambda arguments: arguments[0],
 )
 def test_a_failed_job_ends_no_other(tmp_path, arguments):
-    result = start(tmp_path, "optimizer.lr=0.01,1e30,0.02", *arguments)
+    result = start(tmp_path, "optimizer.lr=1e30,0.02", *arguments)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
-    listed = result.stderr[result.stderr.index("1 of 3 runs failed:") :]
+    listed = result.stderr[result.stderr.index("1 of 2 runs failed:") :]
     assert "optimizer.lr=1e+30: The run diverged" in listed
     records, _ = store.load_all(tmp_path / "results")
-    assert sorted(record.status for record in records) == ["complete", "complete", "failed"]
+    assert sorted(record.status for record in records) == ["complete", "failed"]
 
 
 @pytest.mark.slow
 @needs("hydra_ray_launcher")
 def test_ray_cluster(tmp_path):
-    assert sweep(tmp_path, "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2") == [0, 1, 2]
+    assert sweep(tmp_path, "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2") == [0, 1]
