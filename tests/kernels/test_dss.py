@@ -1,10 +1,12 @@
 """DSS against the published implementation."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 from lra.errors import UserError
-from lra.kernels.dss import DSS, initial_eigenvalues
+from lra.kernels.dss import DSS, Version, initial_eigenvalues
 from lra.ops.long_conv import long_conv
 
 VERSIONS = [
@@ -16,6 +18,12 @@ VERSIONS = [
     "softmax_tieddt",
     "exp_tieddt",
 ]
+
+
+@pytest.mark.parametrize("version", get_args(Version))
+def test_all_but_the_softmax_are_nested(version):
+    kernel = DSS(3, state_size=4, version=version).double()
+    assert kernel.nested == torch.allclose(kernel(37), kernel(64)[..., :37]) == (version != "softmax")
 
 
 def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:

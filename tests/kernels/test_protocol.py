@@ -85,6 +85,12 @@ def test_the_kernels_of_several_layers_are_generated_in_one_call(config, rate):
         torch.testing.assert_close(ours, apart)
 
 
+def test_a_nested_kernel_begins_every_longer_one(config):
+    kernel = build(config).double()
+    if kernel.nested:
+        torch.testing.assert_close(kernel(37), kernel(64)[..., :37])
+
+
 def test_rules_name_parameters(config):
     kernel = build(config)
     rules = kernel.optimizer_rules()

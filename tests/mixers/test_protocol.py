@@ -91,6 +91,18 @@ def test_padding_does_not_leak(config, bidirectional):
             torch.testing.assert_close(whole[row, :, :n], alone[0])
 
 
+def test_padding_that_is_ignored_may_be_of_any_length(config, bidirectional):
+    mixer, u = build(config, bidirectional), signal()
+    if mixer.ignores_padding:
+        mask = (torch.arange(L + 7) < L).double().expand(3, 1, -1)
+        longer = torch.nn.functional.pad(u, (0, 7), value=9.0)
+        with torch.no_grad():
+            expected = mixer(u, torch.ones(3, 1, L, dtype=torch.double))
+            torch.testing.assert_close(mixer(longer, mask)[..., :L], expected)
+            if not bidirectional:
+                torch.testing.assert_close(mixer(longer)[..., :L], expected)
+
+
 def test_causal_unless_bidirectional(config, bidirectional):
     mixer, u = build(config, bidirectional), signal().requires_grad_()
     mixer(u)[:, :, 10].sum().backward()

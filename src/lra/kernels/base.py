@@ -40,6 +40,7 @@ class Kernel(nn.Module, ABC):
     features: int
     channels: int
     feature_axes: ClassVar[Axes] = {}  # of all parameters: with it a GPU generates all layers in one call
+    nested: bool = False  # whether a shorter kernel is the beginning of a longer one
 
     @abstractmethod
     def forward(self, length: int, rate: float = 1.0) -> Tensor:

@@ -80,6 +80,7 @@ class DSS(Kernel):
         super().__init__()
         self.features, self.channels = features, channels
         self.version = version
+        self.nested = version != "softmax"  # which divides by a sum over the whole length
         if version.startswith("exp") and init == "random":
             raise UserError(
                 f"DSS version {version} stores log(−Re Λ), and half of the random Λ have Re Λ > 0. "

@@ -60,6 +60,7 @@ class S4(Kernel):
     """
 
     feature_axes: ClassVar[Axes] = {"log_dt": 0, "A_real": 0, "A_imag": 0, "P": 1, "B": 0, "C": 1}
+    nested = True
 
     @checked
     def __init__(

@@ -37,6 +37,7 @@ class S4Original(Kernel):
         "B": 0,
         "C": 1,
     }
+    nested = True
 
     @checked
     def __init__(

@@ -89,6 +89,7 @@ class S4D(Kernel):
         super().__init__()
         self.features, self.channels = features, channels
         self.discretization = discretization
+        self.nested = discretization != "dss"  # which divides by a sum over the whole length
         self.real_part = real_part
         self.lr = learning_rates(lr, ("A", "B", "dt"))
 

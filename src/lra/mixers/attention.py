@@ -20,6 +20,8 @@ class Attention(SequenceMixer):
     odd number of features to rotate.
     """
 
+    ignores_padding = True
+
     @checked
     def __init__(
         self,

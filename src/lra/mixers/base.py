@@ -26,6 +26,9 @@ class SequenceMixer(nn.Module, ABC):
 
     features: int
     outputs: int  # O
+    # Whether valid outputs stay the same however much padding follows, shown by a mask or, to a causal mixer, not at
+    # all. Evaluation then takes batches of like lengths.
+    ignores_padding: bool = False
 
     @abstractmethod
     def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:

@@ -36,6 +36,7 @@ class Convolution(SequenceMixer):
             raise UserError("A convolution needs a kernel. Choose one, e.g. kernel=s4d.")
         self.features, self.outputs, self.bidirectional = features, channels * features, bidirectional
         self.kernel = kernel(features=features, channels=2 * channels if bidirectional else channels)
+        self.ignores_padding = getattr(self.kernel, "nested", False)
         self.D = nn.Parameter(torch.randn(channels, features))
 
     @classmethod

@@ -14,6 +14,8 @@ class Pointwise(SequenceMixer):
     With activation and a linear channel mixing after it, its block is the MLP of a Transformer.
     """
 
+    ignores_padding = True
+
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
         self.features, self.outputs = features, outputs

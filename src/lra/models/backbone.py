@@ -48,6 +48,7 @@ class Backbone(nn.Module):
         if norm == "batch":
             make_norm = partial(make_norm, momentum=norm_momentum)
         self.features, self.mask_padding, self.conventions = features, mask_padding, conventions
+        self.bidirectional = bidirectional
         kinds: list[tuple[MixerFactory, Mixing]] = [
             (partial(make_mixer, mixer, channels=channels, bidirectional=bidirectional), mixing)
         ]
@@ -78,6 +79,12 @@ class Backbone(nn.Module):
             for i, extra in zip(places, kind.prepare([mixers[i] for i in places], length, rate), strict=True):
                 given[i] = extra
         return given
+
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether valid outputs stay the same in evaluation mode however much padding follows."""
+        shown = self.mask_padding or not self.bidirectional
+        return shown and all(getattr(block.mixer, "ignores_padding", False) for block in self._blocks())
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> list[Any]:
         """The states of all blocks, for `step`. Raises UserError if one of them has no recurrent mode."""

@@ -42,10 +42,16 @@ class Assembled:
     module: SequenceModule
 
     def loader(self, split: str, seed: int = 0) -> Loader:
-        """Batches of a split, in parts; the training split is shuffled and drops its last partial batch."""
+        """Batches of a split, in parts; the training split is shuffled and drops its last partial batch.
+
+        Others are sorted by length where padding has no part in what the model says.
+        """
         training = split == "train"
         data = self.splits[split]
-        sampler = BatchSampler(len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed)
+        lengths = data.lengths if self.module.model.backbone.ignores_padding and not training else None
+        sampler = BatchSampler(
+            len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed, lengths=lengths
+        )
         sampler.parts = self.scaled.parts
         return Loader(data, sampler)
 

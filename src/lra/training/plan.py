@@ -37,12 +37,13 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     loaders = {split: assembled.loader(split) for split in ("val", "test")}
     for loader in loaders.values():
         loader.sampler.parts = -(-scaled.batch_size // samples)
-    first = on_device(next(iter(loaders["val"])), device)
+    rows = list(loaders["val"].sampler)
+    middle = on_device(loaders["val"].dataset[rows[len(rows) // 2]], device)  # they may be sorted by length
     model.eval()
 
     @torch.inference_mode()
     def evaluate() -> None:
-        model(first.x, first.lengths)
+        model(middle.x, middle.lengths)
 
     evaluations = scaled.epochs * len(loaders["val"]) + len(loaders["test"])
     evaluation_s = _measured("validation batch", evaluate, device, console)
