@@ -1,4 +1,4 @@
-"""Types of options that have bounds, for the signatures of tasks, kernels and models; `lra.config` checks them.
+"""Types of options that have bounds, for the signatures of tasks, kernels and models; `lra.options` checks them.
 
 The upper bounds are far above anything the papers use, and below what a machine would choke on.
 """
