@@ -188,7 +188,9 @@ def _explained(record: RunRecord, trainer: pl.Trainer, scaled: Scaled) -> Iterat
     def failed(reason: str) -> None:
         record.status, record.status_reason = "failed", capture.anonymous(reason)
 
-    step = lambda: f"at step {trainer.global_step}"  # noqa: E731
+    def step() -> str:
+        return f"at step {trainer.global_step}"
+
     try:
         yield
     except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
