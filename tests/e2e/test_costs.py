@@ -50,14 +50,16 @@ def test_measurements():
     records = [r for r in complete if [r.hardware, r.compute.device] == [[r.compute.hardware], "cpu"]]
     rows = pd.DataFrame(
         {
-            "name": f"{r.identity.experiment} budget.epochs={r.budget.planned_epochs}",
-            "minutes": r.compute.train_s / 60,
+            "recipe": r.identity.experiment,
+            "epochs": r.budget.planned_epochs,
+            "minutes": round(r.compute.train_s / 60),
             "memory": r.compute.peak_memory_bytes / 2**30,
         }
         for r in records
     )
-    found = rows.groupby("name").agg(n=("name", "size"), least=("minutes", "min"), most=("minutes", "max"))
-    memory = rows.groupby("name")["memory"].max()
-    assert {
-        name: f"{int(row.n)} | {row.least:.0f} to {row.most:.0f} | {memory[name]:.1f}" for name, row in found.iterrows()
-    } == dict(MEASURED)
+    found = set()
+    for (recipe, epochs), runs in rows.groupby(["recipe", "epochs"]):
+        least, most = runs.minutes.min(), runs.minutes.max()
+        minutes = f"{least}" if least == most else f"{least} to {most}"
+        found.add((recipe, f"{epochs} | {len(runs)} | {minutes} | {runs.memory.max():.1f}"))
+    assert found == set(MEASURED)
