@@ -159,12 +159,6 @@ def test_the_sampler_covers_the_data() -> None:
     assert [rows.tolist() for rows in cut] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_the_sampler_takes_rows_from_the_longest_to_the_shortest() -> None:
-    lengths = np.array([3, 9, 3, 7, 9])
-    ordered = BatchSampler(5, 2, shuffle=False, drop_last=False, lengths=lengths)
-    assert [rows.tolist() for rows in ordered] == [[1, 4], [3, 0], [2]]
-
-
 def test_a_subset_can_move_to_a_device() -> None:
     dataset = subset(sequences([[i] * (i + 1) for i in range(6)]), 3, seed=0)
     assert len(dataset) == 3

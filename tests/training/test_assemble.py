@@ -1,6 +1,7 @@
 """What is put together for a run: the order of the batches that a model is evaluated on."""
 
 import pytest
+from toy import SPLITS
 
 from lra.config import Config
 from lra.data.task import silent
@@ -27,6 +28,7 @@ def test_sequences_are_evaluated_by_length_where_padding_plays_no_part(toy, chan
         toy[name] |= values
     lengths = val_lengths(toy)
     assert len(set(lengths)) > 1
+    assert len(lengths) == SPLITS["val"]
     assert (lengths == sorted(lengths, reverse=True)) == ordered
 
 

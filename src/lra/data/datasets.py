@@ -151,21 +151,11 @@ class BatchSampler:
 
     Several processes divide a split among them, row by row, so that none is seen twice: of a training batch
     each takes its share, and batches are the same as with one process. `parts` cuts batches for gradient
-    accumulation; `start` leaves out the first batches of one epoch. With `lengths` the rows come from the longest to
-    the shortest, so that batches have little padding.
+    accumulation; `start` leaves out the first batches of one epoch.
     """
 
-    def __init__(
-        self,
-        size: int,
-        batch_size: int,
-        *,
-        shuffle: bool,
-        drop_last: bool,
-        seed: int = 0,
-        lengths: np.ndarray | None = None,
-    ) -> None:
-        self.size, self.batch_size, self.lengths = size, batch_size, lengths
+    def __init__(self, size: int, batch_size: int, *, shuffle: bool, drop_last: bool, seed: int = 0) -> None:
+        self.size, self.batch_size = size, batch_size
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
         self.epoch = self.start = 0
         self.parts = 1
@@ -182,7 +172,7 @@ class BatchSampler:
     def __iter__(self) -> Iterator[np.ndarray]:
         start, self.start = self.start, 0
         rank, world = share()
-        order = np.arange(self.size) if self.lengths is None else np.argsort(-self.lengths, kind="stable")
+        order = np.arange(self.size)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size)
         if self.drop_last:

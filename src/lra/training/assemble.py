@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from lra.config import Config
-from lra.data.datasets import BatchDataset, BatchSampler, Loader, subset
+from lra.data.datasets import BatchDataset, BatchSampler, Loader, Subset, subset
 from lra.data.spec import TaskSpec
 from lra.data.storage import Meta, Store
 from lra.data.task import Progress, Task
@@ -44,14 +44,13 @@ class Assembled:
     def loader(self, split: str, seed: int = 0) -> Loader:
         """Batches of a split, in parts; the training split is shuffled and drops its last partial batch.
 
-        Others are sorted by length where padding has no part in what the model says.
+        Others come from the longest sequence to the shortest, with little padding, where that changes no output.
         """
         training = split == "train"
         data = self.splits[split]
-        lengths = data.lengths if self.module.model.backbone.ignores_padding and not training else None
-        sampler = BatchSampler(
-            len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed, lengths=lengths
-        )
+        if not training and self.module.model.backbone.ignores_padding:
+            data = Subset(data, np.argsort(-data.lengths, kind="stable"))
+        sampler = BatchSampler(len(data), self.scaled.batch_size, shuffle=training, drop_last=training, seed=seed)
         sampler.parts = self.scaled.parts
         return Loader(data, sampler)
 

@@ -37,8 +37,8 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     loaders = {split: assembled.loader(split) for split in ("val", "test")}
     for loader in loaders.values():
         loader.sampler.parts = -(-scaled.batch_size // samples)
-    rows = list(loaders["val"].sampler)
-    middle = on_device(loaders["val"].dataset[rows[len(rows) // 2]], device)  # they may be sorted by length
+    batches = list(loaders["val"].sampler)
+    middle = on_device(loaders["val"].dataset[batches[len(batches) // 2]], device)  # they may be sorted by length
     model.eval()
 
     @torch.inference_mode()
