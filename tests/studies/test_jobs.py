@@ -9,7 +9,7 @@ from pathlib import Path
 
 import forked
 import pytest
-from factory import make_record
+from factory import make_record, recorded_config
 from rich.console import Console
 
 from lra.config import Config, compose
@@ -107,6 +107,24 @@ def shown(wanted) -> str:
     console = Console(file=StringIO(), width=100)
     console.print(overview(wanted))
     return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({}, "complete"),
+        ({"seed": 1}, "not run"),
+        ({"variant": "modified"}, "not run"),
+        ({"status": "interrupted", "value": None}, "not run"),
+        ({"changes": {"kernel.init": "inv"}}, "not run"),
+    ],
+    ids=str,
+)
+def test_a_run_on_data_from_another_place_counts(tmp_path, record, expected):
+    recipe = recorded_config("lra/listops-s4d", {})
+    store.write(make_record(config={"task": recipe["task"] | {"path": "/my/data"}}, **record), tmp_path)
+    (job,) = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"])
+    assert state(job) == expected
 
 
 def test_unreadable_records_are_said_to_be(tmp_path):

@@ -10,11 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lra.config import Config, compose
+from lra.composition import flat
+from lra.config import Config, compose, is_data_place
 from lra.errors import UserError, choose
 from lra.records import store
 from lra.records.schema import RunRecord
-from lra.studies.schema import Study
+from lra.studies.schema import CellSpec, Study
+from lra.vocabulary import Variant
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def jobs(
         if spec.experiment is None or spec.column.evaluate or not _matches(cell, only):
             continue
         for seed in spec.seeds if seeds is None else seeds:
-            made.append(_job(cell, spec.experiment, spec.changes, seed, tuple(extra)))
+            made.append(_job(cell, spec, spec.experiment, seed, tuple(extra)))
     if not made:
         keys = [r.key for r in study.rows] + [c.key for c in study.columns]
         choose("only", only, keys)
@@ -73,8 +75,8 @@ def _matches(cell: str, only: str | None) -> bool:
     return any(re.fullmatch(pattern, part) for part in (cell, *cell.split(":")))
 
 
-def _job(cell: str, experiment: str, changes: Mapping[str, Any], seed: int, extra: tuple[str, ...]) -> Job:
-    tree = json.loads(_composed(experiment, extra))
+def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str, ...]) -> Job:
+    tree, changes = json.loads(_composed(experiment, extra)), spec.changes
     for key, value in changes.items():
         *groups, leaf = key.split(".")
         node = tree
@@ -87,7 +89,8 @@ def _job(cell: str, experiment: str, changes: Mapping[str, Any], seed: int, extr
         *(f"{k}={_value(v)}" for k, v in changes.items()),
         f"seed={seed}",
     ]
-    run_id = config.run_id()
+    run_id, folder = config.run_id(), config.results_dir / "runs" / experiment
+    path = folder / f"{run_id}.json"
     return Job(
         cell=cell,
         experiment=experiment,
@@ -95,9 +98,26 @@ def _job(cell: str, experiment: str, changes: Mapping[str, Any], seed: int, extr
         seed=seed,
         arguments=(*arguments, *extra),
         run_id=run_id,
-        record_path=config.results_dir / "runs" / experiment / f"{run_id}.json",
+        record_path=path if path.exists() else _from_elsewhere(config, spec.column.data, folder) or path,
         run_dir=config.output_dir / experiment / run_id,
     )
+
+
+def _from_elsewhere(config: Config, variants: Sequence[Variant], folder: Path) -> Path | None:
+    """The record of the same run, complete, on data of these variants that were read from another place."""
+    wanted = _without_places(config.identity())
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = store.load(path)
+        except UserError:
+            continue
+        if record.status == "complete" and record.data.variant in variants and _without_places(record.config) == wanted:
+            return path
+    return None
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flat(config).items() if not is_data_place(key)}
 
 
 @cache
