@@ -21,10 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.step import Setting
-from lra.ops import channel_norm, long_conv, mixing
+from lra.ops import channel_norm, long_conv, mixing, pointwise, spectra
 
 META = torch.device("meta")
-ONE_PASS = 8192  # points of a transform that cuFFT does in one kernel
+ONE_PASS = 8192  # real numbers, or half as many complex ones, that cuFFT transforms in one kernel
 LAUNCHES = {"linalg_inv_ex": 8, "linalg_solve_ex": 8}  # by cuSOLVER, batched
 OVERWRITTEN = ("copy_", "fill_", "zero_")
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm")
@@ -54,10 +54,7 @@ class Traffic(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.bytes = self.launches = 0
-        self.products, self.double = (
-            0.0,
-            0.0,
-        )  # floating point operations of matrix products, float32 and float64
+        self.products = self.double = 0.0  # floating point operations of matrix products, float32 and float64
 
     def add(self, launches: int, moved: int) -> None:
         self.launches += launches
@@ -77,6 +74,8 @@ class Traffic(TorchDispatchMode):
         read, written = _bytes(given), _bytes(made)
         if name == "_fft_r2c":
             self._transform(given[0].shape[-1], read + written, args[2], written)
+        elif name == "_fft_c2c":
+            self._transform(2 * given[0].shape[-1], read + written, args[2], written)
         elif name == "_fft_c2r":
             self.add(1, 2 * read)  # a copy, for cuFFT overwrites its input
             self._transform(made[0].shape[-1], read + written, args[2], written)
@@ -90,8 +89,8 @@ class Traffic(TorchDispatchMode):
             self._product(given[-2], made[0])
         return out
 
-    def _transform(self, points: int, moved: int, scaling: int, written: int) -> None:
-        passes = 1 if points <= ONE_PASS else 2
+    def _transform(self, numbers: int, moved: int, scaling: int, written: int) -> None:
+        passes = 1 if numbers <= ONE_PASS else 2
         self.add(passes, passes * moved)
         if scaling:
             self.add(1, 2 * written)
@@ -122,12 +121,10 @@ class Fused:
         self.traffic.add(1, _bytes([mixed, bias, factor, residual, out]))
 
     def gate_backward(self, mixed, bias, grad, factor):
-        self.traffic.add(1, _bytes([mixed, bias, grad, factor, mixed]))
-        return mixed
-
-    def correlate(self, grad, signal, kernel):
-        self.traffic.add(1, _bytes([grad, signal, kernel, grad, kernel]))
-        return torch.empty_like(kernel), grad.squeeze(1)
+        if mixed is None:
+            return pointwise.gate_backward(mixed, bias, grad, factor)
+        self.traffic.add(2, _bytes([mixed, bias, grad, factor, mixed]))
+        return mixed, torch.empty_like(bias)
 
     def normalize(self, x, weight, bias, eps, y, mean, scale):
         self.traffic.add(1, _bytes([x, weight, bias, y, mean, scale]))
@@ -137,12 +134,33 @@ class Fused:
         return torch.empty_like(weight), torch.empty_like(weight)
 
 
+class Packed:
+    """Stands in for `lra.ops.packed`, in the same way."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
+
+    def transform(self, signal):
+        return torch.fft.fft(torch.view_as_complex(signal.unflatten(-1, (-1, 2))))
+
+    def inverse(self, spectrum):
+        return torch.view_as_real(torch.fft.ifft(spectrum, norm="forward")).flatten(-2)
+
+    def convolve(self, signal, kernel):
+        self.traffic.add(1, _bytes([signal, kernel, signal]))
+        return signal.unsqueeze(1)
+
+    def correlate(self, grad, signal, kernel):
+        self.traffic.add(1, _bytes([grad, signal, kernel, grad, kernel]))
+        return torch.empty_like(kernel), grad.squeeze(1)
+
+
 def count(setting: Setting) -> Traffic:
     """Forward and backward of a step. Raises RuntimeError if it reads a number back from the device."""
     model = setting.model().to(META).train()
     x, lengths, y = setting.inputs(META)
     traffic = Traffic()
-    with _as_on_a_gpu(Fused(traffic)), traffic:
+    with _as_on_a_gpu(traffic), traffic:
         outputs = model(x, lengths)
         if setting.spec.metric == "rmse":
             F.mse_loss(outputs.squeeze(-1), y.float()).backward()
@@ -174,11 +192,17 @@ def row(setting: Setting, card: Card) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_on_a_gpu(fused: Fused) -> Iterator[None]:
+def _as_on_a_gpu(traffic: Traffic) -> Iterator[None]:
     """The Triton kernels where there would be some; autocast does not know the meta device."""
+    fused, packed = Fused(traffic), Packed(traffic)
+
+    def spectra_on(_: torch.device, channels: int) -> Any:
+        return packed if channels == 1 else spectra
+
     with ExitStack() as stack:
-        for module in (channel_norm, long_conv, mixing):
-            stack.enter_context(mock.patch.object(module, "backend", return_value=fused))
+        for module in (channel_norm, mixing):
+            stack.enter_context(mock.patch.object(module, "pointwise_on", return_value=fused))
+        stack.enter_context(mock.patch.object(long_conv, "spectra_on", spectra_on))
         stack.enter_context(mock.patch.object(torch, "autocast", return_value=nullcontext()))
         stack.enter_context(mock.patch.object(torch, "is_autocast_enabled", return_value=False))
         yield

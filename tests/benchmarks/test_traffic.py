@@ -31,6 +31,8 @@ def counted(work, *shapes, dtype=torch.float32):
         (lambda x: x[:1].expand(512, 512) + x, 2 + 1 / 512, 1),  # what is expanded is read once
         (lambda x: torch.fft.rfft(x), 1 + 257 / 256, 1),
         (lambda x: torch.fft.rfft(x, norm="forward"), 1 + 3 * 257 / 256, 2),  # scaled in a pass of its own
+        (lambda x: torch.fft.irfft(torch.view_as_complex(x.view(512, 256, 2)), n=510, norm="forward"), 4 - 1 / 256, 2),
+        (lambda x: torch.fft.fft(torch.view_as_complex(x.view(512, 256, 2))), 2, 1),  # no copy of the input
     ],
 )
 def test_bytes_of_an_operation(work, moved, launches):
@@ -57,9 +59,9 @@ def test_bytes_of_a_step_grow_with_the_batch(kernel):
 
 def test_a_layer_of_s4d_moves_no_more_than_it_did():
     """The aim is 80; 129 before the mixing product and the inverse transforms spared copies, 105 before the products
-    of spectra in the gradient were one kernel."""
+    of spectra in the gradient were one kernel, 95 before real transforms were made of complex ones."""
     found = row(recipe_setting("lra/listops-s4d", None), CARDS["a100"])
-    assert 80 < found["signals_a_layer"] < 96
+    assert 80 < found["signals_a_layer"] < 86
     assert found["memory_seconds"] == found["bytes"] / 2.04e12
     assert found["tf32_seconds"] < found["float32_seconds"]
 

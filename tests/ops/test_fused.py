@@ -12,15 +12,15 @@ pytest.importorskip("triton", reason="Triton is made for Linux only")
 
 COMPARISON = """
 import sys, torch
-from lra.ops import blocks, channel_norm, fused, long_conv, mixing
+from lra.ops import backend, channel_norm, fused, long_conv, mixing
 
 device = torch.device(sys.argv[1])
-for module in (channel_norm, long_conv, mixing):
-    module.backend = lambda device: fused
+backend._fuses = lambda device: True
+for module in (channel_norm, mixing):
     module.position_blocks = lambda x: [(...,)]
 
 if device.type == "cpu":  # choose among the block sizes as on a GPU, which has the clock
-    for kernel in (fused._activate, fused._activate_backward, fused._gate, fused._gate_backward):
+    for kernel in (fused._activate, fused._activate_backward, fused._gate):
         kernel._do_bench = lambda call, quantiles: [call() or chosen() for _ in quantiles]
 times = iter([3, 1, 2, 4] * 1000)
 chosen = lambda: next(times)
@@ -52,7 +52,7 @@ for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
                     options["outer"] = torch.randint(2, (B, H, positions)) * 1.5
                 compare(mixing.mix, mixing.mix_naive, tensors, dtype, tolerance, **options)
     for channels in (1, 2):
-        for L in (1, 1100):
+        for L in (1, 2, 3, 13, 1100):
             tensors = torch.randn(B, H, L), torch.randn(2 * channels, H, L)
             options = {"bidirectional": True}
             compare(long_conv.long_conv, long_conv.long_conv_naive, tensors, dtype, tolerance, **options)
@@ -84,14 +84,14 @@ def test_compile_for_a_gpu_that_is_not_there(exact):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from lra.ops import fused
+    from lra.ops import fused, packed
 
-    tuned = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
-    others = fused._normalize, fused._normalize_backward, fused._correlate
+    tuned = fused._activate, fused._activate_backward, fused._gate
+    others = fused._gate_backward, fused._normalize, fused._normalize_backward, packed._convolve, packed._correlate
     kernels = [*(kernel.fn for kernel in tuned), *others]
     constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": exact, "EPS": 1e-5}
     constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32, "BATCH": 50}
-    numbers = dict.fromkeys(("features", "length", "frequencies"), "i32")
+    numbers = dict.fromkeys(("features", "length", "half"), "i32")
     pointer = "*fp64" if exact else "*fp32"
     for kernel in kernels:
         chosen = {name: value for name, value in constants.items() if name in kernel.arg_names}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lra.errors import UserError
-from lra.ops import pointwise
+from lra.ops import backend, pointwise
 from lra.training import selfcheck
 from lra.training.selfcheck import TOLERANCE, self_check
 
@@ -17,12 +17,12 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _fused_stays(monkeypatch):
-    monkeypatch.setattr(pointwise, "_fused", {"usable": True})
+    monkeypatch.setattr(backend, "_triton", {"usable": True})
 
 
 def where_fused(wrong, right):
     """An operation that is wrong as long as Triton kernels are used."""
-    return lambda *x, **options: (wrong if pointwise._fused["usable"] else right)(*x, **options)
+    return lambda *x, **options: (wrong if backend._triton["usable"] else right)(*x, **options)
 
 
 def test_everything_agrees_here():
@@ -33,7 +33,7 @@ def test_everything_agrees_here():
     ]  # fmt: skip
     assert max(errors.values()) < TOLERANCE / 3
     assert heard == []
-    assert pointwise._fused["usable"]
+    assert backend._triton["usable"]
 
 
 def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch):
@@ -52,8 +52,8 @@ def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch):
     assert len(heard) == 1
     assert errors["gated mixing"] < TOLERANCE
     assert "gated mixing has an error of 1: PyTorch's own operations replace the Triton kernels" in heard[0]
-    assert not pointwise._fused["usable"]
-    assert pointwise.backend(torch.device("cuda")) is pointwise
+    assert not backend._triton["usable"]
+    assert backend.pointwise_on(torch.device("cuda")) is pointwise
 
 
 def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
@@ -65,7 +65,7 @@ def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
     errors = self_check(CPU, heard.append)
     assert "layer norm fails (RuntimeError: no C compiler)" in heard[0]
     assert errors["layer norm"] < TOLERANCE
-    assert not pointwise._fused["usable"]
+    assert not backend._triton["usable"]
 
 
 def test_a_wrong_convolution_ends_the_run(monkeypatch):
@@ -77,13 +77,13 @@ def test_a_wrong_convolution_ends_the_run(monkeypatch):
 
 IN_THE_INTERPRETER = """
 import torch
-from lra.ops import channel_norm, fused, long_conv, mixing
+from lra.ops import backend, channel_norm, fused, mixing
 from lra.training.selfcheck import TOLERANCE, self_check
 
-for module in (channel_norm, long_conv, mixing):
-    module.backend = lambda device: fused
+backend._fuses = lambda device: True
+for module in (channel_norm, mixing):
     module.position_blocks = lambda x: [(...,)]
-for kernel in (fused._activate, fused._activate_backward, fused._gate, fused._gate_backward):
+for kernel in (fused._activate, fused._activate_backward, fused._gate):
     kernel._do_bench = lambda call, quantiles: [call() or 1.0 for _ in quantiles]  # a GPU has the clock
 heard = []
 assert max(self_check(torch.device("cpu"), heard.append).values()) < TOLERANCE and not heard, heard

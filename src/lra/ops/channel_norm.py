@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lra.ops.backend import pointwise_on
 from lra.ops.blocks import plus, position_blocks
-from lra.ops.pointwise import backend
 from lra.ops.precision import at_least_float32
 
 
@@ -31,7 +31,7 @@ class _ChannelNorm(torch.autograd.Function):
         x = x.contiguous()
         y = torch.empty_like(x, dtype=at_least_float32(x, weight))
         mean, scale = y.new_empty(2, len(x), 1, x.shape[-1])
-        pointwise = backend(x.device)
+        pointwise = pointwise_on(x.device)
         for at in position_blocks(x):
             pointwise.normalize(x[at], weight, bias, eps, y[at], mean[at], scale[at])
         ctx.save_for_backward(x, weight, mean, scale)
@@ -42,7 +42,7 @@ class _ChannelNorm(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         x, weight, mean, scale = ctx.saved_tensors
         grad_x, grad_weight, grad_bias = torch.empty_like(x), None, None
-        pointwise = backend(x.device)
+        pointwise = pointwise_on(x.device)
         for at in position_blocks(x):
             by_weight, by_bias = pointwise.normalize_backward(grad[at], x[at], weight, mean[at], scale[at], grad_x[at])
             grad_weight, grad_bias = plus(grad_weight, by_weight), plus(grad_bias, by_bias)

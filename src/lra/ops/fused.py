@@ -18,8 +18,8 @@ from torch import Tensor
 
 from lra.ops import pointwise
 
-TILE = 4096  # numbers in a program that needs all features of its positions; fixed, for the order of its sums
-FREQUENCIES = 512  # of a spectrum in a program
+# Numbers in a program that needs all features of its positions, or sums one over them; fixed, for the order of sums.
+TILE, SUMMED = 4096, 2048
 NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
 OPTIONS = {"enable_fp_fusion": True}  # a · b + c is rounded once; Triton's default is to change in 3.10
 
@@ -33,38 +33,45 @@ _tuned = partial(triton.autotune, configs=BLOCKS, key=["KIND"])
 def activate(y: Tensor, factor: Tensor | None) -> Tensor:
     """factor · gelu(y)."""
     out = torch.empty_like(y)
-    _launch(_activate, _grid(y), y, *_factor(factor, y), out, y.shape[-1], _exact(y))
+    launch(_activate, _grid(y), y, *_factor(factor, y), out, y.shape[-1], exact(y))
     return out
 
 
 def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tensor) -> None:
     """The gradient of `activate`, written to `out`."""
     grad = grad.contiguous()
-    _launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], _exact(y))
+    launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], exact(y))
 
 
 def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor) -> None:
     """residual + factor · gate(mixed + bias), written to `out`."""
     added = out if residual is None else residual.contiguous()
-    _launch(
+    launch(
         _gate, _grid(out), mixed, bias, *_factor(factor, out), added, out, out.shape[1], out.shape[2],
-        gated, residual is not None, _exact(out),
+        gated, residual is not None, exact(out),
     )  # fmt: skip
 
 
-def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | None) -> Tensor:
-    """The gradient of the gate with respect to mixed. Overwrites mixed."""
+def gate_backward(mixed: Tensor | None, bias: Tensor, grad: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The gradients of `gate` with respect to mixed and bias. Overwrites mixed; it is None where nothing is gated."""
+    if mixed is None:
+        return pointwise.gate_backward(mixed, bias, grad, factor)
     grad = grad.contiguous()
-    shape = grad.shape[1:]
-    _launch(_gate_backward, _grid(grad), mixed, bias, grad, *_factor(factor, grad), *shape, _exact(grad))
-    return mixed
+    batch, features, length = grad.shape
+    blocks = triton.cdiv(length, SUMMED)
+    parts = mixed.new_empty(2, batch * blocks, features)  # a sum for each program: the same on every run
+    launch(
+        _gate_backward, (batch * features, blocks), mixed, bias, grad, *_factor(factor, grad), parts, features, length,
+        exact(grad), SUMMED, num_warps=8,
+    )  # fmt: skip
+    return mixed, parts.sum(1).flatten()
 
 
 def normalize(x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor) -> None:
     """Layer norm over the features: writes y, and the mean and 1/√(variance + eps) of every position (B, 1, L)."""
     grid, rows, columns = _tiles(x)
-    sizes = (*x.shape[1:], _exact(y), rows, columns)
-    _launch(_normalize, grid, x, weight, bias, y, mean, scale, eps, *sizes, num_warps=8)
+    sizes = (*x.shape[1:], exact(y), rows, columns)
+    launch(_normalize, grid, x, weight, bias, y, mean, scale, eps, *sizes, num_warps=8)
 
 
 def normalize_backward(
@@ -73,27 +80,15 @@ def normalize_backward(
     """The gradients of `normalize`: of x to `out`; returns those of weight and bias."""
     grid, rows, columns = _tiles(x)
     parts = mean.new_empty(2, grid[0] * grid[1], x.shape[1])  # a sum for each program: the same on every run
-    _launch(
+    launch(
         _normalize_backward, grid, grad.contiguous(), x, weight, mean, scale, out, parts, *x.shape[1:],
-        _exact(mean), rows, columns, num_warps=8,
+        exact(mean), rows, columns, num_warps=8,
     )  # fmt: skip
     by_weight, by_bias = parts.sum(1).to(weight.dtype)
     return by_weight, by_bias
 
 
-def correlate(grad: Tensor, signal: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """Σ_b conj(signal) grad and Σ_c conj(kernel) grad, of spectra. Overwrites grad."""
-    if grad.shape[1] > 1:  # several channels: no published recipe of the arena has them
-        return pointwise.correlate(grad, signal, kernel)
-    grad, by_kernel = grad.contiguous(), kernel.new_empty(kernel.shape)
-    batch, _, features, frequencies = grad.shape
-    grid = (features, triton.cdiv(frequencies, FREQUENCIES))
-    spectra = [torch.view_as_real(x) for x in (grad, signal.contiguous(), kernel.contiguous(), by_kernel)]
-    _launch(_correlate, grid, *spectra, batch, features, frequencies, _exact(spectra[0]), FREQUENCIES)
-    return by_kernel, grad.squeeze(1)
-
-
-def _launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
+def launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
     """Run a kernel on the device of its first tensor, which need not be the current one."""
     device = arguments[0].device
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
@@ -116,7 +111,7 @@ def _factor(factor: Tensor | None, like: Tensor) -> tuple[Tensor, int]:
     return factor.contiguous(), TIED if factor.shape[-1] == 1 else FREE
 
 
-def _exact(x: Tensor) -> bool:
+def exact(x: Tensor) -> bool:
     return x.dtype == torch.float64
 
 
@@ -187,10 +182,9 @@ def _gate(
     tl.store(out + at, value, mask=inside)
 
 
-@_tuned(restore_value=["mixed"])  # written in place
 @triton.jit
 def _gate_backward(
-    mixed, bias, grad, factor, KIND: tl.constexpr, features, length, EXACT: tl.constexpr, BLOCK: tl.constexpr
+    mixed, bias, grad, factor, KIND: tl.constexpr, parts, features, length, EXACT: tl.constexpr, BLOCK: tl.constexpr
 ):
     row, position, at, inside = _positions(length, BLOCK)
     batch, feature = row // features, row % features
@@ -199,8 +193,12 @@ def _gate_backward(
     value = _load(first, inside, EXACT) + _load(bias + feature, True, EXACT)
     gate = _sigmoid(_load(second, inside, EXACT) + _load(bias + features + feature, True, EXACT))
     slope = _scaled(_load(grad + at, inside, EXACT), factor, KIND, row, at, inside, EXACT) * gate
+    by_gate = slope * value * (1 - gate)
     tl.store(first, slope, mask=inside)
-    tl.store(second, slope * value * (1 - gate), mask=inside)
+    tl.store(second, by_gate, mask=inside)
+    part = parts + (batch * tl.num_programs(1) + tl.program_id(1)) * features + feature
+    tl.store(part, tl.sum(slope))
+    tl.store(part + tl.num_programs(0) * tl.num_programs(1), tl.sum(by_gate))
 
 
 @triton.jit
@@ -249,28 +247,3 @@ def _normalize_backward(
     level = (tl.sum(g, 0) / features)[None, :]
     along = (tl.sum(g * normal, 0) / features)[None, :]
     tl.store(out + at, (g - level - normal * along) * inverse, mask=inside)
-
-
-@triton.jit
-def _correlate(
-    grad, signal, kernel, by_kernel, BATCH: tl.constexpr, features, frequencies,
-    EXACT: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    # complex numbers are pairs of real ones
-    feature = tl.program_id(0).to(tl.int64)
-    frequency = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = frequency < frequencies
-    row = 2 * (feature * frequencies + frequency)
-    real, imag = _load(kernel + row, inside, EXACT), _load(kernel + row + 1, inside, EXACT)
-    sum_real, sum_imag = tl.zeros_like(real), tl.zeros_like(real)
-    at = row
-    for _ in range(BATCH):
-        g_real, g_imag = _load(grad + at, inside, EXACT), _load(grad + at + 1, inside, EXACT)
-        s_real, s_imag = _load(signal + at, inside, EXACT), _load(signal + at + 1, inside, EXACT)
-        sum_real += s_real * g_real + s_imag * g_imag
-        sum_imag += s_real * g_imag - s_imag * g_real
-        tl.store(grad + at, g_real * real + g_imag * imag, mask=inside)
-        tl.store(grad + at + 1, g_imag * real - g_real * imag, mask=inside)
-        at += 2 * features * frequencies
-    tl.store(by_kernel + row, sum_real, mask=inside)
-    tl.store(by_kernel + row + 1, sum_imag, mask=inside)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lra.ops.pointwise import backend
+from lra.ops.backend import spectra_on
 from lra.ops.precision import at_least_float32
 
 CPU_ROWS = 256  # signals of one FFT call: PyTorch plans each anew, which costs as much as 11 of them
@@ -109,12 +110,11 @@ class _CircularConv(torch.autograd.Function):
     def forward(ctx, u: Tensor, spectrum: Tensor, mask: Tensor | None) -> Tensor:
         (channels, _, frequencies), length = spectrum.shape, u.shape[-1]
         ctx.size, ctx.dtype = 2 * (frequencies - 1), at_least_float32(u, spectrum.real)
-        transform = _PaddedFFT(ctx.size, ctx.dtype)
+        spectra, padded = spectra_on(u.device, channels), _Padded(ctx.size, ctx.dtype)
         y = u.new_empty(u.shape[0], channels, *u.shape[1:])
         for h in _blocks(u, ctx.size):
-            signal = transform(u[:, h], mask).unsqueeze(1)
-            signal = signal.mul_(spectrum[:, h]) if channels == 1 else signal * spectrum[:, h]
-            y[:, :, h] = transform.inverse(signal)[..., :length]
+            product = spectra.convolve(spectra.transform(padded(u[:, h], mask)), spectrum[:, h])
+            y[:, :, h] = spectra.inverse(product)[..., :length]
         ctx.save_for_backward(u, spectrum, mask)
         return y
 
@@ -122,48 +122,40 @@ class _CircularConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         u, spectrum, mask = ctx.saved_tensors
-        channels, transform = len(spectrum), _PaddedFFT(ctx.size, ctx.dtype)
-        correlate = backend(u.device).correlate
-        grad_u, spectra = torch.empty_like(u), []
+        spectra, padded = spectra_on(u.device, len(spectrum)), _Padded(ctx.size, ctx.dtype)
+        grad_u, by_spectra = torch.empty_like(u), []
         for h in _blocks(u, ctx.size):
-            # (B, C, H, F); one channel shares the buffer of u
-            g = transform(grad[:, 0, h]).unsqueeze(1) if channels == 1 else transform(grad[:, :, h])
-            by_spectrum, by_signal = correlate(g, transform(u[:, h], mask), spectrum[:, h])
-            spectra.append(by_spectrum)
-            result = transform.inverse(by_signal)[..., : u.shape[-1]]
+            g = spectra.transform(padded(grad[:, :, h]))
+            by_spectrum, by_signal = spectra.correlate(g, spectra.transform(padded(u[:, h], mask)), spectrum[:, h])
+            by_spectra.append(by_spectrum)
+            result = spectra.inverse(by_signal)[..., : u.shape[-1]]
             if mask is None:
                 grad_u[:, h] = result
             else:
                 torch.mul(result, mask, out=grad_u[:, h])
-        return grad_u, spectra[0] if len(spectra) == 1 else torch.cat(spectra, dim=1), None
+        return grad_u, by_spectra[0] if len(by_spectra) == 1 else torch.cat(by_spectra, dim=1), None
 
 
-class _PaddedFFT:
-    """Real FFTs of `size` points of shorter signals, copied into one buffer whose padding is cleared once."""
+class _Padded:
+    """Copies signals of one length into a buffer of `size` points, whose padding is cleared once."""
 
     def __init__(self, size: int, dtype: torch.dtype) -> None:
         self.size, self.dtype = size, dtype
-        self.buffers: dict[torch.Size, Tensor] = {}
+        self.buffers: dict[int, Tensor] = {}
 
     def __call__(self, signal: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The spectrum of signal (…, L), cleared where the mask is 0."""
-        filled = self._buffer(signal)[..., : signal.shape[-1]]
+        """A signal (…, size) of one (…, L), cleared where the mask is 0; the next of as many rows overwrites it."""
+        *shape, length = signal.shape
+        rows = math.prod(shape)
+        if rows not in self.buffers:
+            self.buffers[rows] = signal.new_empty(rows, self.size, dtype=self.dtype)
+            self.buffers[rows][:, length:].zero_()
+        padded = self.buffers[rows].view(*shape, self.size)
         if mask is None:
-            filled.copy_(signal)
+            padded[..., :length].copy_(signal)
         else:
-            torch.mul(signal, mask, out=filled)
-        return torch.fft.rfft(self._buffer(signal))
-
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        """The signals (…, size) of spectra that are already divided by the size."""
-        return torch.fft.irfft(spectrum, n=self.size, norm="forward")
-
-    def _buffer(self, signal: Tensor) -> Tensor:
-        shape = signal.shape[:-1]
-        if shape not in self.buffers:
-            self.buffers[shape] = signal.new_empty(*shape, self.size, dtype=self.dtype)
-            self.buffers[shape][..., signal.shape[-1] :].zero_()
-        return self.buffers[shape]
+            torch.mul(signal, mask, out=padded[..., :length])
+        return padded
 
 
 @cache

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lra.ops.backend import pointwise_on
 from lra.ops.blocks import plus, position_blocks
-from lra.ops.pointwise import backend
 from lra.ops.product import product
 
 
@@ -54,7 +54,7 @@ class _Mix(torch.autograd.Function):
         ctx.gated, ctx.has_residual, ctx.dtype = gated, residual is not None, dtype
         features = len(weight) // 2 if gated else len(weight)
         out = y.new_empty(len(y), features, y.shape[2])
-        pointwise = backend(y.device)
+        pointwise = pointwise_on(y.device)
         for at in position_blocks(y):
             mixed = _product(weight, pointwise.activate(y[at], _cut(inner, at)), dtype)
             pointwise.gate(mixed, bias, gated, _cut(outer, at), _cut(residual, at), out[at])
@@ -66,15 +66,12 @@ class _Mix(torch.autograd.Function):
         y, weight, bias, inner, outer = ctx.saved_tensors
         grad_y, grad_weight, grad_bias = torch.empty_like(y), None, None
         transposed = weight.mT.contiguous()
-        pointwise = backend(y.device)
+        pointwise = pointwise_on(y.device)
         for at in position_blocks(y):
             activated = pointwise.activate(y[at], _cut(inner, at))
-            if ctx.gated:
-                mixed = _product(weight, activated, ctx.dtype)
-                g = pointwise.gate_backward(mixed, bias, grad[at], _cut(outer, at))
-            else:
-                g = grad[at] if outer is None else grad[at] * _cut(outer, at)
-            grad_bias = plus(grad_bias, g.sum(-1).view(-1, len(bias)).sum(0))
+            mixed = _product(weight, activated, ctx.dtype) if ctx.gated else None
+            g, by_bias = pointwise.gate_backward(mixed, bias, grad[at], _cut(outer, at))
+            grad_bias = plus(grad_bias, by_bias)
             by_weight = _product(g, activated.mT, ctx.dtype).view(-1, *weight.shape).sum(0)
             grad_weight = plus(grad_weight, by_weight)
             g = _product(transposed, g, ctx.dtype)

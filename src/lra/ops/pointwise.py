@@ -5,29 +5,9 @@ Signals are (B, H, L), or (H, L) blocks of them; factors of dropout are None or 
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-_fused = {"usable": True}
-
-
-def refuse_fused() -> None:
-    """Use this module on CUDA, too, from here on."""
-    _fused["usable"] = False
-
-
-def backend(device: torch.device) -> ModuleType:
-    """The module with these functions for a device: `lra.ops.fused` on CUDA, this one elsewhere."""
-    if device.type == "cuda" and _fused["usable"]:
-        from lra.ops import fused
-
-        return fused
-    from lra.ops import pointwise
-
-    return pointwise
 
 
 def activate(y: Tensor, factor: Tensor | None) -> Tensor:
@@ -56,24 +36,13 @@ def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residu
         out.copy_(mixed)
 
 
-def gate_backward(mixed: Tensor, bias: Tensor, grad: Tensor, factor: Tensor | None) -> Tensor:
-    """The gradient of the gate with respect to mixed. Overwrites mixed."""
+def gate_backward(mixed: Tensor | None, bias: Tensor, grad: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The gradients of `gate` with respect to mixed and bias. Overwrites mixed; it is None where nothing is gated."""
     if factor is not None:
         grad = grad * factor
-    return torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
-
-
-def correlate(grad: Tensor, signal: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient of a convolution in spectra: Σ_b conj(signal) grad (C, H, F) and Σ_c conj(kernel) grad (B, H, F).
-
-    Overwrites grad (B, C, H, F) and signal (B, H, F).
-    """
-    one = grad.shape[1] == 1
-    signal = signal.conj_physical_().unsqueeze(1)
-    product = signal.mul_(grad) if one else signal * grad
-    by_kernel = product[0] if len(product) == 1 else product.sum(0)
-    grad = grad.mul_(kernel.conj())
-    return by_kernel, grad.squeeze(1) if one else grad.sum(1)
+    if mixed is not None:
+        grad = torch.ops.aten.glu_backward(grad, mixed.add_(bias.unsqueeze(1)), -2)
+    return grad, grad.sum(-1).view(-1, len(bias)).sum(0)
 
 
 def normalize(x: Tensor, weight: Tensor, bias: Tensor, eps: float, y: Tensor, mean: Tensor, scale: Tensor) -> None:

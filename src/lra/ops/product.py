@@ -16,10 +16,7 @@ from lra import cpu
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """a b, of (…, M, K) and (…, K, L) tensors of one dtype. For use inside autograd functions: no gradient."""
-    a, b = (
-        a.detach(),
-        b.detach(),
-    )  # or PyTorch folds the batch of a parameter's product, with transposed copies
+    a, b = a.detach(), b.detach()  # or PyTorch folds the batch of a parameter's product, with transposed copies
     single = a.device.type == "cpu" and a.dtype == torch.float32 and a.dim() == b.dim() == 2
     if single and _prefers_onednn():  # as a linear layer's x Wᵀ, in the way of torch.compile
         return torch.ops.mkldnn._linear_pointwise(a, b.mT, None, "none", [], "")

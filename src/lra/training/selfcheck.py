@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lra.errors import UserError
-from lra.ops import pointwise
+from lra.ops.backend import refuse_triton
 from lra.ops.channel_norm import channel_norm, channel_norm_naive
 from lra.ops.dplr import dplr_kernel, dplr_kernel_naive
 from lra.ops.long_conv import long_conv, long_conv_naive
@@ -44,7 +44,7 @@ def self_check(device: torch.device, note: Callable[[str], None]) -> dict[str, f
     for check in _checks():
         problem = _problem(check, device, errors)
         if problem and check.fused:
-            pointwise.refuse_fused()
+            refuse_triton()
             note(f"On {device} {check.name} {problem}: PyTorch's own operations replace the Triton kernels.")
             problem = _problem(check, device, errors)
         if problem:
