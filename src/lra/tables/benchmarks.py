@@ -29,15 +29,15 @@ _COLUMNS = {
         "GB": "bytes",
         "launches": "launches",
         "memory, ms": "memory_seconds",
-        "products, ms": "float32_seconds",
-        "TF32 products, ms": "tf32_seconds",
+        "float32, ms": "float32_seconds",
+        "TF32, ms": "tf32_seconds",
     },
 }
 _TITLES = {
     "kernels": "Forward and backward, float32",
     "step": "A training step: forward, backward, optimizer",
     "data": "Batches from prepared data, one thread",
-    "bytes": "A training step on a GPU: forward and backward, counted; the times are lower bounds",
+    "bytes": "A training step on a GPU, counted; the least times for its memory and products",
 }
 
 

@@ -134,10 +134,13 @@ def terminal_document(doc: Document) -> RenderableType:
 
 
 def terminal_grid(grid: Grid) -> RenderableType:
-    """A grid under its title."""
-    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in grid.columns:
-        table.add_column(title, overflow="fold")
+    """A grid under its title. Where it is too wide, long titles give way before names and numbers do."""
+    tight = len(grid.columns) > 8
+    table = RichTable(box=None, pad_edge=False, padding=(0, 1 if tight else 2, 0, 0), header_style="dim")
+    for i, title in enumerate(grid.columns):
+        cells = [line[i].text for line in grid.lines]
+        whole = not any(" " in cell for cell in cells) and len(title) <= max(map(len, cells), default=0)
+        table.add_column(title, overflow="fold", no_wrap=whole)
     for i, line in enumerate(grid.lines):
         if i in grid.breaks:
             table.add_row()
