@@ -94,6 +94,7 @@ def _pack(z, k, partner, inside, both, cos, sin, a_real, a_imag, b_real, b_imag)
     _store(z, partner, even_real + odd_imag, odd_real - even_imag, both)
 
 
+# The batch is part of the code: Triton's interpreter does not count to a number that is an argument.
 @triton.jit
 def _convolve(signal, kernel, BATCH: tl.constexpr, features, half, EXACT: tl.constexpr, BLOCK: tl.constexpr):
     feature = tl.program_id(0).to(tl.int64)
