@@ -1,10 +1,6 @@
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "records"))  # the record factory is shared
-
 from factory import make_record
 
 from lra.studies.schema import load_study

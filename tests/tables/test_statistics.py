@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from factory import make_record
 
@@ -60,26 +61,60 @@ def test_a_point_on_listops_is_noise():
     assert verdict(summary(0.594), "60.47 (0.34)") == "match"  # 2000 test samples
 
 
-def test_verdict_uses_both_spreads_and_the_sampling_error():
-    ours = summary(0.880, 0.884, 0.888, n_test=10000)  # mean 88.4, std 0.4, SE 0.32
-    limit = 2 * math.sqrt(0.4**2 / 3 + 0.3**2 + ours.sampling_error**2)
+@pytest.mark.parametrize(
+    ("ours", "paper", "expected"),
+    [
+        # Welch's t of (0.4, n = 3) and (0.3, 3 assumed): 3.7 degrees of freedom
+        ((0.880, 0.884, 0.888), {"mean": 88.4, "std": 0.3}, 2.8667 * math.sqrt(0.16 / 3 + 0.09 / 3)),
+        ((0.880, 0.884, 0.888), {"mean": 88.4, "std": 0.3, "n": 10}, 3.3802 * math.sqrt(0.16 / 3 + 0.09 / 10)),
+        # one run: the paper's spread stands in for ours, 2 degrees of freedom
+        ((0.884,), {"mean": 88.4, "std": 0.9}, 4.3027 * math.sqrt(0.81 + 0.81 / 3)),
+        # a paper without one: ours stands in for it
+        ((0.874, 0.884, 0.894), {"mean": 88.4}, 4.3027 * math.sqrt(1 / 3 + 1)),
+    ],
+)
+def test_noise_on_the_papers_test_set_is_that_of_the_seeds(ours, paper, expected):
+    result = compare(summary(*ours, n_test=10000), False, Value.model_validate(paper), True)
+    assert result.noise == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("paper", [{"mean": 60}, {"mean": 60, "std": 0.07}])
+def test_a_single_run_has_no_less_noise_than_test_sampling(paper):
+    """0.07 of three seeds is less than two equal models differ by on 2,000 samples."""
+    ours = summary(0.6)
+    result = compare(ours, False, Value.model_validate(paper), True)
+    assert result.noise == pytest.approx(1.96 * ours.sampling_error * math.sqrt(1 if "std" in paper else 2), rel=1e-2)
+
+
+def test_two_test_sets_have_two_sampling_errors():
+    """A regenerated ListOps is not the paper's: of equal models 14 % were called different with one of them."""
+    paper = Value.model_validate("60.47 (0.34)")
+    shared, own = (summary(0.594, 0.597, 0.600, variant=variant) for variant in ("official", "regenerated"))
+    assert compare(own, False, paper, True).noise > 1.96 * math.sqrt(2) * own.sampling_error
+    assert compare(shared, False, paper, True).noise < 1
+
+
+@pytest.mark.parametrize("variant", ["official", "regenerated"])
+@pytest.mark.parametrize(("n", "papers_n"), [(1, 3), (2, 3), (3, 3), (3, 1)])
+def test_equal_models_are_rarely_called_different(variant, n, papers_n):
+    """5 % of them, as promised; single runs, whose own spread nobody knows, up to twice as many."""
+    random = np.random.default_rng(n)
+    spread, sampling_error, wrong, trials = 0.5, 0.4, 0, 400
+    for _ in range(trials):
+        tested = random.normal(0, sampling_error, 2) if variant == "regenerated" else np.zeros(2)
+        runs, papers = (88 + tested[i] + random.normal(0, spread, size) for i, size in enumerate((n, papers_n)))
+        ours = dataclasses.replace(summary(*(runs / 100), variant=variant), sampling_error=sampling_error)
+        std = {"std": round(float(papers.std(ddof=1)), 2)} if papers_n > 1 else {}
+        paper = Value.model_validate({"mean": round(float(papers.mean()), 2), **std})
+        wrong += compare(ours, False, paper, True).verdict != "match"
+    assert wrong / trials < 0.1
+
+
+def test_verdicts_begin_where_the_noise_ends():
+    ours = summary(0.880, 0.884, 0.888, n_test=10000)
+    noise = compare(ours, False, Value.model_validate({"mean": 88, "std": 0.3}), True).noise
     for difference, words in [(0.99, "match"), (1.01, "below"), (-0.99, "match"), (-1.01, "above!")]:
-        mean = round(ours.mean + difference * limit, 4)
-        assert verdict(ours, {"mean": mean, "std": 0.3}) == words
-
-
-def test_the_papers_number_of_seeds_narrows_its_spread():
-    ours = summary(0.870, 0.874, 0.872, n_test=10000)
-    assert verdict(ours, {"mean": 89.0, "std": 1.0}) == "match"
-    assert verdict(ours, {"mean": 89.0, "std": 1.0, "n": 10}) == "below"
-
-
-def test_sampling_error_stands_in_for_missing_spreads():
-    ours = summary(0.6)  # SE 1.095: noise 2·sqrt(3)·1.095 = 3.79
-    result = compare(ours, False, Value.model_validate("63.5"), True)
-    assert result.noise == pytest.approx(2 * math.sqrt(3) * ours.sampling_error)
-    assert result.verdict == "match"
-    assert verdict(ours, "64.0") == "below"
+        assert verdict(ours, {"mean": round(ours.mean + difference * noise, 4), "std": 0.3}) == words
 
 
 def test_rmse_is_better_when_lower():

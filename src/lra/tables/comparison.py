@@ -151,7 +151,7 @@ def _verdict(result: Comparison, why: list[str], metric: str) -> str:
         return "none: the error of test sampling is not known"
     words = result.verdict
     if result.noise is not None:
-        words += f" (two standard errors of the difference: {text.number(result.noise, metric)})"
+        words += f" (noise: {text.number(result.noise, metric)})"
     if result.suspicious:
-        words += "; better by more than three: look for a leak before believing it"
+        words += "; 1.5 times that and more: look for a leak before believing it"
     return words

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from lra.records.schema import RunRecord
 from lra.tables.reported import Value
 
+PAPERS_SEEDS = 3  # behind a std without an n, as is usual
+MANY = 1_000_000  # degrees of freedom of what is known, not estimated from a few seeds
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -20,14 +23,15 @@ class Summary:
     median: float
     # Standard error of test sampling; the seeds share the test set, so n does not shrink it.
     sampling_error: float | None
+    papers_test_set: bool  # or one of our own, generated as the paper's was
 
 
 @dataclass(frozen=True)
 class Comparison:
     delta: float | None  # ours − paper
-    noise: float | None  # two standard errors of delta
+    noise: float | None  # of two equal models 95 % differ by less
     verdict: str  # "match", "below", "above!", "worse", "better!", or "" when nothing can be said
-    suspicious: bool = False  # better than the paper by more than three standard errors
+    suspicious: bool = False  # better than the paper by more than 1.5 times the noise
 
 
 def scale(record: RunRecord) -> float:
@@ -55,14 +59,15 @@ def summarize(records: list[RunRecord]) -> Summary:
         std=statistics.stdev(values) if len(values) > 1 else None,
         median=statistics.median(values),
         sampling_error=max(errors) if errors else None,
+        papers_test_set=all(r.data.variant == "official" for r in records),
     )
 
 
 def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_better: bool) -> Comparison:
-    """Ours against the paper's: match when |Δ| <= 2·sqrt(s_ours²/n + s_paper²/n_paper + SE²).
+    """Ours against the paper's: match when |Δ| is within the noise, 95 % of what equal models would differ by.
 
-    SE is the error of test sampling; without it nothing is said. Where the paper gives no std, SE stands in for
-    it; where it gives no n, n_paper is 1; where we have one run, the paper's spread (or SE) stands in for ours.
+    The noise is that of two means over seeds. On two different test sets each has the error of test sampling, SE,
+    besides; without SE nothing is said.
     """
     if paper is None:
         return Comparison(None, None, "")
@@ -70,13 +75,36 @@ def compare(ours: Summary, ours_at_chance: bool, paper: Value | None, higher_is_
     if paper.mean is None:  # at chance
         return Comparison(None, None, "match" if ours_at_chance else above)
     delta = ours.mean - float(paper.mean)
-    se = ours.sampling_error
-    if se is None:
+    if ours.sampling_error is None:
         return Comparison(delta, None, "")
-    paper_std = se if paper.std is None else float(paper.std)
-    paper_spread = se if paper.std is None else paper_std / math.sqrt(paper.n or 1)
-    our_spread = paper_std if ours.std is None else ours.std / math.sqrt(ours.n)
-    error = math.sqrt(our_spread**2 + paper_spread**2 + se**2)
+    noise = _noise(ours, paper, ours.sampling_error)
     gain = delta if higher_is_better else -delta
-    verdict = "match" if abs(delta) <= 2 * error else above if gain > 0 else below
-    return Comparison(delta, 2 * error, verdict, suspicious=gain > 3 * error)
+    verdict = "match" if abs(delta) <= noise else above if gain > 0 else below
+    return Comparison(delta, noise, verdict, suspicious=gain > 1.5 * noise)
+
+
+def _noise(ours: Summary, paper: Value, sampling_error: float) -> float:
+    """Half the 95 % interval of a difference of two means, by Welch's t.
+
+    Where one side tells no spread over seeds, that of the other stands in for it, or SE if that is larger. A paper
+    that gives a std and no n is taken to have three seeds, one that gives neither a single run.
+    """
+    from scipy.special import stdtrit  # takes a while to load
+
+    paper_n = paper.n or (1 if paper.std is None else PAPERS_SEEDS)
+    known = {}  # (std, degrees of freedom)
+    if ours.std is not None:
+        known["ours"] = (ours.std, ours.n - 1)
+    if paper.std is not None:
+        known["paper"] = (float(paper.std), paper_n - 1)
+    stand_in = max([*known.values(), (sampling_error, MANY)])
+    variances: dict[tuple[float, int], float] = {}  # of the difference, by the estimate of a spread behind them
+    for side, n in (("ours", ours.n), ("paper", paper_n)):
+        spread = known.get(side, stand_in)
+        variances[spread] = variances.get(spread, 0.0) + spread[0] ** 2 / n
+    if not ours.papers_test_set:
+        tested = (sampling_error, MANY)
+        variances[tested] = variances.get(tested, 0.0) + 2 * sampling_error**2
+    variance = sum(variances.values())
+    spent = sum(part**2 / degrees for (_, degrees), part in variances.items())
+    return float(stdtrit(variance**2 / spent, 0.975)) * math.sqrt(variance) if variance else 0.0
