@@ -40,10 +40,13 @@ def test_attention_is_softmax_of_scaled_products():
     torch.testing.assert_close(mlp(attention(x, mask), mask).mT, expected)
 
 
-def test_sinusoids():
-    table = sinusoids(50, 7, torch.device("cpu"))
-    assert table.shape == (50, 7)
-    torch.testing.assert_close(table[:, 0], torch.arange(50.0).sin())
+@pytest.mark.parametrize("features", [6, 7])
+def test_sinusoids(features):
+    table = sinusoids(50, features, torch.device("cpu"))
+    position = torch.arange(50.0)
+    for i in range(features):
+        angle = position / 10_000 ** (i // 2 * 2 / features)
+        torch.testing.assert_close(table[:, i], angle.cos() if i % 2 else angle.sin(), atol=1e-5, rtol=1e-5)
 
 
 def test_what_is_refused():

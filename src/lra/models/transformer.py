@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -55,8 +54,7 @@ class Transformer(Backbone):
 
 
 def sinusoids(length: int, features: int, device: torch.device) -> Tensor:
-    """Positions (L, H): sines in the first half of the features, cosines in the second (Vaswani et al. 2017)."""
-    half = (features + 1) // 2
-    rates = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / max(1, half - 1)))
+    """Positions (L, H): feature 2 k is sin(l · 10000^(−2 k / H)), feature 2 k + 1 its cosine (Vaswani et al. 2017)."""
+    rates = 10_000.0 ** (-torch.arange(0, features, 2, device=device) / features)
     angles = torch.arange(length, device=device).unsqueeze(1) * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :features]
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :features]
