@@ -22,7 +22,7 @@ RISING = 3.0  # a mean loss this many times that of the first steps is worth a w
 NEVER = torch.iinfo(torch.int64).max
 CAUSES = (
     "Likely causes, as users of the published code report them: a learning rate too high or a warm-up too short "
-    "(for Path-X its authors advise optimizer.lr=0.0002, 0.0001 for the kernel and 50,000 warm-up steps), an "
+    "(for Path-X an author of S4 suggests optimizer.lr=0.0002, 0.0001 for the kernel and 50,000 warm-up steps), an "
     "unlucky seed (4 of 10 failed on Path-X with S5; try seed=1), options of one recipe family with another's."
 )
 
@@ -144,7 +144,7 @@ class Stopwatch(Callback):
 
 
 class Trajectory(Callback):
-    """Says whether the run is where published runs were at the recipe's `expected` epochs."""
+    """Says whether the run is where published runs of the recipe as it stands were at its `expected` epochs."""
 
     def __init__(self, expected: list[Expected], metric: str, chance: float, note: Callable[[str], None]) -> None:
         self.expected = {point.epoch: point.val for point in expected}
