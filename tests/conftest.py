@@ -11,7 +11,7 @@ import torch
 import vectors
 from toy import SMALL, folders
 
-from lra.config import compose
+from lra.composition import compose
 
 hypothesis.settings.register_profile("repeatable", derandomize=True)  # the same examples in every run
 hypothesis.settings.load_profile("repeatable")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from lra.composition import compose, experiments
 from lra.config import Config
 from lra.records.schema import RunRecord
+from lra.training.assemble import make_task
+from lra.training.budget import planned, scale
 
 
 @cache
@@ -30,6 +33,18 @@ def recorded_config(experiment: str, changes: dict[str, Any]) -> dict[str, Any]:
             node = node[group]
         node[leaf] = value
     return config
+
+
+def planned_record(experiment: str, arguments: Sequence[str] = ()) -> RunRecord:
+    """A finished run of a recipe, with the configuration and the plan that a run of these arguments writes."""
+    config = Config.parse(compose([f"experiment={experiment}", *arguments]))
+    spec = make_task(config).spec
+    scaled = scale(config, spec, spec.splits, spec.splits["train"])
+    record = make_record(experiment, seed=config.seed, kind=config.budget.kind, fraction=scaled.fraction)
+    record.config = planned(config, scaled)
+    record.budget.planned_epochs = record.budget.done_epochs = scaled.epochs
+    record.budget.planned_steps = record.budget.done_steps = scaled.steps
+    return record
 
 
 def make_record(

@@ -22,6 +22,7 @@ ORDER = [
     "data",
     "models",
     "config weights",
+    "recorded",
     "studies figures",
     "tables",
     "training",

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks.cost import Cost, Work, costs, gpu_activity, gpu_cost, seconds
 from benchmarks.straightforward import straightforward
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.data.spec import Batch, TaskSpec
 from lra.models.build import make_model
 from lra.models.classifier import Classifier

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import pytest
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.paths import CHECKOUT
 from lra.records import store
 from lra.terminal import duration

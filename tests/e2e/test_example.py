@@ -8,7 +8,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from lra.config import Optimizer, compose
+from lra.composition import compose
+from lra.config import Optimizer
 from lra.data.spec import TaskSpec
 from lra.models.build import make_model
 from lra.paths import CHECKOUT

@@ -12,7 +12,7 @@ import pytest
 import torch
 from toy import CONF, SMALL, folders
 
-from lra.config import compose
+from lra.composition import compose
 from lra.data.datasets import BatchSampler
 from lra.errors import UserError
 from lra.paths import CHECKOUT

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from benchmarks.step import Setting, recipe_setting
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.data.spec import TaskSpec
 
 META = torch.device("meta")  # shapes without numbers: reading a number raises

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import forked
 import pytest
-from factory import make_record, recorded_config
+from factory import make_record, planned_record, recorded_config
 from rich.console import Console
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.errors import UserError
 from lra.paths import CHECKOUT
 from lra.records import store
@@ -60,7 +61,8 @@ def fake_training(folder: Path) -> str:
     code = f"""
 import sys
 sys.path[:0] = [{str(CHECKOUT / "tests")!r}]
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.records import store
 from factory import make_record
 config = Config.parse(compose(sys.argv[1:]))
@@ -125,6 +127,22 @@ def test_a_run_on_data_from_another_place_counts(tmp_path, record, expected):
     store.write(make_record(config={"task": recipe["task"] | {"path": "/my/data"}}, **record), tmp_path)
     (job,) = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"])
     assert state(job) == expected
+
+
+@pytest.mark.parametrize(
+    ("study", "cell"), [("s4d-lra", "s4d-legs:listops"), ("s4d-bidmc", "s4d-legs:hr"), ("s5-lru-lra", "s5:listops")]
+)
+@pytest.mark.parametrize("budget", [[], ["budget=reduced", "budget.epochs=2"]])
+def test_such_a_run_is_known_by_its_recipe_and_budget(tmp_path, study, cell, budget):
+    extra = [f"results_dir={tmp_path}", *budget]
+    (job,) = jobs(load_study(study), only=cell, seeds=[0], extra=extra)
+    assert state(job) == "not run"
+    record = planned_record(job.experiment, ["task.path=elsewhere", *budget])
+    store.write(record, tmp_path)
+    other = ["budget=reduced", "budget.epochs=3"]
+    for wanted, expected in ((extra, "complete"), ([*extra, *other], "not run")):
+        (job,) = jobs(load_study(study), only=cell, seeds=[0], extra=wanted)
+        assert state(job) == expected
 
 
 def test_unreadable_records_are_said_to_be(tmp_path):

@@ -1,8 +1,9 @@
 """Records whose stored configuration is not today's recipe are excluded, with the fields that differ."""
 
 import pytest
-from factory import make_record, recorded_config
+from factory import make_record, planned_record, recorded_config
 
+from lra.composition import experiments
 from lra.studies.schema import load_study
 from lra.tables.drift import drift
 from lra.tables.explain import explain
@@ -44,13 +45,20 @@ def test_each_field_that_differs_is_named(edits, words):
     assert words in difference
 
 
-def test_steps_of_a_plan_are_compared_with_epochs_of_a_recipe():
-    record = stored("bidmc/hr-s4d")
+@pytest.mark.parametrize("experiment", experiments())
+def test_what_a_run_records_is_its_recipe(experiment):
+    """Some schedules count epochs in a recipe; a record has their steps."""
+    assert drift(planned_record(experiment)) == []
+    assert drift(planned_record(experiment, ["budget=reduced", "budget.epochs=1", "budget.layers=2"])) == []
+
+
+@pytest.mark.parametrize("key", ["milestones", "warmup"])
+def test_another_schedule_in_epochs_is_drift(key):
+    record = planned_record("bidmc/hr-s4d" if key == "milestones" else "lra/listops-s5")
     steps = record.budget.planned_steps // record.budget.planned_epochs
-    record.config["scheduler"]["milestones"] = [steps * e for e in (100, 200, 300, 400)]
-    assert drift(record) == []
-    record.config["scheduler"]["milestones"] = [steps * e for e in (100, 200)]
-    assert len(drift(record)) == 1
+    record.config["scheduler"][key] = [steps * 100, steps * 200] if key == "milestones" else steps * 7
+    (difference,) = drift(record)
+    assert difference.startswith(f"scheduler.{key} is {'[100, 200]' if key == 'milestones' else 7}, the recipe has")
 
 
 def test_a_cut_run_may_differ_where_its_budget_cuts():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from toy import SMALL, folders
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.training.processes import training_device
 
 

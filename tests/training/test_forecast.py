@@ -5,7 +5,8 @@ import re
 import pytest
 import torch
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.terminal import duration
 from lra.training.assemble import make_task
 from lra.training.forecast import forecast

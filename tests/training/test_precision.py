@@ -4,7 +4,8 @@ import pytest
 import torch
 from toy import Toy
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.models.build import make_model
 from lra.ops.precision import full_precision
 from lra.paths import CONFIG_DIR

@@ -5,7 +5,8 @@ import torch
 from lightning_fabric.utilities.rank_zero import _get_rank
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from lra.config import Config, compose
+from lra.composition import compose
+from lra.config import Config
 from lra.training.processes import LOCAL_VARIABLES, RANK_VARIABLES, is_main, training_device
 
 

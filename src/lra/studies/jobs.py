@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lra.composition import flat
-from lra.config import Config, compose, is_data_place
+from lra.composition import compose, flat
+from lra.config import Config
 from lra.errors import UserError, choose
+from lra.recorded import comparable, recorded
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import CellSpec, Study
@@ -105,19 +106,15 @@ def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str
 
 def _from_elsewhere(config: Config, variants: Sequence[Variant], folder: Path) -> Path | None:
     """The record of the same run, complete, on data of these variants that were read from another place."""
-    wanted = _without_places(config.identity())
+    wanted = comparable(flat(config.identity()), config.budget.kind)
     for path in sorted(folder.glob("*.json")):
         try:
             record = store.load(path)
         except UserError:
             continue
-        if record.status == "complete" and record.data.variant in variants and _without_places(record.config) == wanted:
+        if record.status == "complete" and record.data.variant in variants and recorded(record) == wanted:
             return path
     return None
-
-
-def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in flat(config).items() if not is_data_place(key)}
 
 
 @cache

@@ -7,16 +7,9 @@ from functools import cache
 from typing import Any
 
 from lra.composition import compose, experiments, flat
-from lra.config import Config, is_data_place
+from lra.config import Config
+from lra.recorded import comparable, recorded
 from lra.records.schema import RunRecord
-
-PLANNED = (
-    "model.layers",
-    "model.features",
-    "scheduler.",
-    "trainer.epochs",
-    "trainer.batch_size",
-)  # a budget cuts them
 
 
 def drift(record: RunRecord) -> list[str]:
@@ -27,30 +20,18 @@ def drift(record: RunRecord) -> list[str]:
     name = record.identity.experiment
     if name not in experiments():
         return []
-    recipe = _recipe(name) | record.identity.changes
-    stored = flat(record.config)
-    _unplan(stored, record)
-    cut = PLANNED if record.budget.kind != "paper" else ()
+    stored = recorded(record)
+    recipe = comparable(_recipe(name) | record.identity.changes, record.budget.kind)
     return [
         f"{key} is {_shown(stored, key)}, the recipe has {_shown(recipe, key)}"
         for key in sorted(recipe.keys() | stored.keys())
-        if _differ(stored, recipe, key)
-        and key != "seed"
-        and not is_data_place(key)
-        and not key.startswith(("budget.", *cut))
+        if _differ(stored, recipe, key) and key != "seed" and not key.startswith("budget.")
     ]
 
 
 @cache
 def _recipe(experiment: str) -> dict[str, Any]:
     return flat(Config.model_validate(compose([f"experiment={experiment}"])).identity())
-
-
-def _unplan(stored: dict[str, Any], record: RunRecord) -> None:
-    """Milestones are epochs in a recipe and steps in a record, whose schedule is scaled."""
-    milestones, budget = stored.get("scheduler.milestones"), record.budget
-    if milestones:
-        stored["scheduler.milestones"] = [m * budget.planned_epochs // budget.planned_steps for m in milestones]
 
 
 def _differ(stored: dict[str, Any], recipe: dict[str, Any], key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from lra.config import Config, MultiStep, Plateau, S5Cosine, Scheduler, Trainer
 from lra.data.spec import TaskSpec
@@ -75,6 +76,11 @@ def scale(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) ->
     )
 
 
+def planned(config: Config, scaled: Scaled) -> dict[str, Any]:
+    """The configuration as a record has it: with the model and the schedule that are trained."""
+    return config.identity() | {"model": scaled.model, "scheduler": scaled.scheduler.model_dump()}
+
+
 def _parts(trainer: Trainer, batch: int) -> int:
     """Into how many parts each device cuts its share of a batch."""
     if batch % trainer.processes:
@@ -108,4 +114,4 @@ def _planned(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Sche
         warmup, cosine = (round(e * stretch * steps_per_epoch) for e in (scheduler.warmup, scheduler.cosine))
         return scheduler.model_copy(update={"warmup": warmup, "cosine": max(1, cosine)})
     lengths = scheduler.model_dump(include={"warmup_steps", "total_steps"})
-    return scheduler.model_copy(update={k: max(1, round(v * stretch)) for k, v in lengths.items()})
+    return scheduler.model_copy(update={k: max(1, round(v * stretch)) for k, v in lengths.items() if v})

@@ -14,8 +14,8 @@ import torch
 from omegaconf import OmegaConf
 
 from lra import history
-from lra.composition import as_dict
-from lra.config import NODES, Config, compose
+from lra.composition import as_dict, compose
+from lra.config import NODES, Config
 from lra.data.datasets import Loader, strided
 from lra.data.hashes import file_sha256
 from lra.data.task import silent

@@ -25,6 +25,7 @@ from lra.records.schema import (
 )
 from lra.records.sources import changed
 from lra.training.assemble import Assembled
+from lra.training.budget import planned
 from lra.training.optim import group_sizes, parameter_groups
 from lra.training.processes import precision, training_device
 from lra.vocabulary import SPLITS
@@ -43,7 +44,7 @@ def new_record(
     module, scaled, spec = assembled.module, assembled.scaled, assembled.spec
     groups = parameter_groups(module.model, config.optimizer)
     used = {split: len(assembled.splits[split]) for split in assembled.splits}
-    resolved = {**config.identity(), "model": scaled.model, "scheduler": scaled.scheduler.model_dump()}
+    resolved = planned(config, scaled)
     return RunRecord(
         run_id=config.run_id(),
         status="running",

@@ -104,7 +104,7 @@ def cosine_factor(step: int, warmup: int, total: int) -> float:
     """Linear from 0 to 1 over `warmup` steps, then half a cosine to 0 at `total`, and on along the cosine: past its
     end the rate rises again, as in Hugging Face's schedule, with which the papers trained."""
     if step < warmup:
-        return step / max(1, warmup)
+        return step / warmup
     progress = (step - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -112,13 +112,13 @@ def cosine_factor(step: int, warmup: int, total: int) -> float:
 def linear_factor(step: int, warmup: int, total: int) -> float:
     """Linear from 0 to 1 over `warmup` steps, then linearly to 0 at `total`; 0 from then on."""
     if step < warmup:
-        return step / max(1, warmup)
+        return step / warmup
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
 def constant_factor(step: int, warmup: int) -> float:
     """Linear from 0 to 1 over `warmup` steps, then 1."""
-    return min(1.0, step / max(1, warmup))
+    return step / warmup if step < warmup else 1.0
 
 
 def s5_cosine_factor(step: int, warmup: int, cosine: int) -> float:
