@@ -12,18 +12,13 @@ pytest.importorskip("triton", reason="Triton is made for Linux only")
 
 COMPARISON = """
 import sys, torch
-from lra.ops import backend, channel_norm, fused, long_conv, mixing
+from lra.ops import channel_norm, fused, long_conv, mixing, packed, spectra
 
 device = torch.device(sys.argv[1])
-backend._fuses = lambda device: True
+long_conv.spectra_on = lambda device, channels: packed if channels == 1 else spectra
 for module in (channel_norm, mixing):
+    module.pointwise_on = lambda device: fused
     module.position_blocks = lambda x: [(...,)]
-
-if device.type == "cpu":  # choose among the block sizes as on a GPU, which has the clock
-    for kernel in (fused._activate, fused._activate_backward, fused._gate):
-        kernel._do_bench = lambda call, quantiles: [call() or chosen() for _ in quantiles]
-times = iter([3, 1, 2, 4] * 1000)
-chosen = lambda: next(times)
 
 def compare(fast, naive, tensors, dtype, tolerance, **options):
     results = []
@@ -86,9 +81,8 @@ def test_compile_for_a_gpu_that_is_not_there(exact):
 
     from lra.ops import fused, packed
 
-    tuned = fused._activate, fused._activate_backward, fused._gate
-    others = fused._gate_backward, fused._normalize, fused._normalize_backward, packed._convolve, packed._correlate
-    kernels = [*(kernel.fn for kernel in tuned), *others]
+    gates = fused._activate, fused._activate_backward, fused._gate, fused._gate_backward
+    kernels = [*gates, fused._normalize, fused._normalize_backward, packed._convolve, packed._correlate]
     constants = {"KIND": 1, "GATED": True, "RESIDUAL": True, "EXACT": exact, "EPS": 1e-5}
     constants |= {"BLOCK": 1024, "ROWS": 128, "COLUMNS": 32, "BATCH": 50}
     numbers = dict.fromkeys(("features", "length", "half"), "i32")

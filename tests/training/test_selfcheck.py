@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lra.errors import UserError
-from lra.ops import backend, pointwise
+from lra.ops import backend, pointwise, spectra
 from lra.training import selfcheck
 from lra.training.selfcheck import TOLERANCE, self_check
 
@@ -17,12 +17,12 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _fused_stays(monkeypatch):
-    monkeypatch.setattr(backend, "_triton", {"usable": True})
+    monkeypatch.setattr(backend, "_known", {"refusal": None})
 
 
 def where_fused(wrong, right):
     """An operation that is wrong as long as Triton kernels are used."""
-    return lambda *x, **options: (wrong if backend._triton["usable"] else right)(*x, **options)
+    return lambda *x, **options: (wrong if backend._known["refusal"] is None else right)(*x, **options)
 
 
 def test_everything_agrees_here():
@@ -33,27 +33,53 @@ def test_everything_agrees_here():
     ]  # fmt: skip
     assert max(errors.values()) < TOLERANCE / 3
     assert heard == []
-    assert backend._triton["usable"]
+    assert backend._known["refusal"] is None
 
 
-def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch):
-    class Doubled(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.clone()
+class Doubled(torch.autograd.Function):
+    """The identity, with a wrong gradient."""
 
-        @staticmethod
-        def backward(ctx, grad):
-            return 2 * grad
+    factor = 2.0
 
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return Doubled.factor * grad
+
+
+@pytest.mark.parametrize(("factor", "error"), [(2.0, "1"), (float("nan"), "nan")])
+def test_a_wrong_gradient_of_a_fused_kernel_is_replaced(monkeypatch, factor, error):
     right, heard = selfcheck.mix, []
+    monkeypatch.setattr(Doubled, "factor", factor)
     monkeypatch.setattr(selfcheck, "mix", where_fused(lambda y, *rest, **o: right(Doubled.apply(y), *rest, **o), right))
     errors = self_check(CPU, heard.append)
-    assert len(heard) == 1
     assert errors["gated mixing"] < TOLERANCE
-    assert "gated mixing has an error of 1: PyTorch's own operations replace the Triton kernels" in heard[0]
-    assert not backend._triton["usable"]
+    assert heard == [
+        f"On cpu PyTorch's own operations replace the Triton kernels: gated mixing has an error of {error}."
+    ]
     assert backend.pointwise_on(torch.device("cuda")) is pointwise
+    assert backend.spectra_on(torch.device("cuda"), 1) is spectra
+
+
+def test_a_refusal_is_said_of_every_run_of_a_process(monkeypatch):
+    monkeypatch.setattr(selfcheck, "_checks", lambda: iter(()))
+    backend.refuse("mixing has an error of 1")
+    for _ in range(2):
+        heard = []
+        self_check(torch.device("cuda"), heard.append)
+        assert len(heard) == 1
+        assert "mixing has an error of 1" in heard[0]
+
+
+def test_where_triton_cannot_be_used_pytorch_is():
+    """Whoever computes: a plan, an evaluation and loaded weights check nothing first. Here CUDA itself is missing."""
+    backend._known.clear()
+    if not torch.cuda.is_available():
+        assert backend.pointwise_on(torch.device("cuda")) is pointwise
+        assert backend.refusal(torch.device("cuda"))
 
 
 def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
@@ -65,7 +91,7 @@ def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
     errors = self_check(CPU, heard.append)
     assert "layer norm fails (RuntimeError: no C compiler)" in heard[0]
     assert errors["layer norm"] < TOLERANCE
-    assert not backend._triton["usable"]
+    assert backend._known["refusal"] is not None
 
 
 def test_a_wrong_convolution_ends_the_run(monkeypatch):
@@ -77,14 +103,13 @@ def test_a_wrong_convolution_ends_the_run(monkeypatch):
 
 IN_THE_INTERPRETER = """
 import torch
-from lra.ops import backend, channel_norm, fused, mixing
+from lra.ops import channel_norm, fused, long_conv, mixing, packed
 from lra.training.selfcheck import TOLERANCE, self_check
 
-backend._fuses = lambda device: True
+long_conv.spectra_on = lambda device, channels: packed
 for module in (channel_norm, mixing):
+    module.pointwise_on = lambda device: fused
     module.position_blocks = lambda x: [(...,)]
-for kernel in (fused._activate, fused._activate_backward, fused._gate):
-    kernel._do_bench = lambda call, quantiles: [call() or 1.0 for _ in quantiles]  # a GPU has the clock
 heard = []
 assert max(self_check(torch.device("cpu"), heard.append).values()) < TOLERANCE and not heard, heard
 print("equal")

@@ -6,17 +6,14 @@ from types import ModuleType
 
 import torch
 
-_triton = {"usable": True}
-
-
-def refuse_triton() -> None:
-    """Use PyTorch's operations on CUDA, too, from here on."""
-    _triton["usable"] = False
+_known: dict[
+    str, str | None
+] = {}  # under "refusal" why Triton kernels are not used, or None; empty until they are tried
 
 
 def pointwise_on(device: torch.device) -> ModuleType:
     """`lra.ops.fused` on CUDA, `lra.ops.pointwise` elsewhere."""
-    if _fuses(device):
+    if device.type == "cuda" and refusal(device) is None:
         from lra.ops import fused
 
         return fused
@@ -27,7 +24,7 @@ def pointwise_on(device: torch.device) -> ModuleType:
 
 def spectra_on(device: torch.device, channels: int) -> ModuleType:
     """`lra.ops.packed` on CUDA, where there is one channel, as in all recipes; `lra.ops.spectra` elsewhere."""
-    if _fuses(device) and channels == 1:
+    if device.type == "cuda" and channels == 1 and refusal(device) is None:
         from lra.ops import packed
 
         return packed
@@ -36,5 +33,19 @@ def spectra_on(device: torch.device, channels: int) -> ModuleType:
     return spectra
 
 
-def _fuses(device: torch.device) -> bool:
-    return device.type == "cuda" and _triton["usable"]
+def refusal(device: torch.device) -> str | None:
+    """Why this process uses no Triton kernels on CUDA, such as that there is no C compiler to build them with."""
+    if not _known:
+        try:
+            from lra.ops import fused
+
+            fused.activate(torch.zeros(1, 1, 1, device=device), None)
+            _known["refusal"] = None
+        except Exception as error:  # whatever Triton, a compiler or a driver raises
+            refuse(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    return _known["refusal"]
+
+
+def refuse(reason: str) -> None:
+    """Use PyTorch's operations on CUDA, too, from here on."""
+    _known["refusal"] = reason

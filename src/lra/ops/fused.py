@@ -1,14 +1,11 @@
 """The pointwise parts of a layer as Triton kernels, one pass over the memory each; see `lra.ops.pointwise`.
 
-Signals are (B, H, L), contiguous. The arithmetic is float32, or float64 for float64 signals. The size of a block is
-chosen by measuring, where it does not change the result.
+Signals are (B, H, L), contiguous. The arithmetic is float32, or float64 for float64 signals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,29 +15,23 @@ from torch import Tensor
 
 from lra.ops import pointwise
 
-# Numbers in a program that needs all features of its positions, or sums one over them; fixed, for the order of sums.
-TILE, SUMMED = 4096, 2048
-NONE, TIED, FREE = 0, 1, 2  # no factor, one for all positions, one for each
+BLOCK = 1024  # positions of one feature in a program
+TILE = 4096  # numbers in a program that needs all features of its positions
+NONE, TIED, FREE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)  # no factor, one for all positions, one for each
 OPTIONS = {"enable_fp_fusion": True}  # a · b + c is rounded once; Triton's default is to change in 3.10
-
-# Positions of one feature in a program. Measured once for each kind of call, not for each length: those of Text vary.
-BLOCKS = [
-    triton.Config({"BLOCK": block}, num_warps=warps) for block, warps in ((512, 4), (1024, 4), (2048, 8), (4096, 8))
-]
-_tuned = partial(triton.autotune, configs=BLOCKS, key=["KIND"])
 
 
 def activate(y: Tensor, factor: Tensor | None) -> Tensor:
     """factor · gelu(y)."""
     out = torch.empty_like(y)
-    launch(_activate, _grid(y), y, *_factor(factor, y), out, y.shape[-1], exact(y))
+    launch(_activate, _grid(y), y, *_factor(factor, y), out, y.shape[-1], exact(y), BLOCK)
     return out
 
 
 def activate_backward(grad: Tensor, y: Tensor, factor: Tensor | None, out: Tensor) -> None:
     """The gradient of `activate`, written to `out`."""
     grad = grad.contiguous()
-    launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], exact(y))
+    launch(_activate_backward, _grid(y), grad, y, *_factor(factor, y), out, y.shape[-1], exact(y), BLOCK)
 
 
 def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residual: Tensor | None, out: Tensor) -> None:
@@ -48,7 +39,7 @@ def gate(mixed: Tensor, bias: Tensor, gated: bool, factor: Tensor | None, residu
     added = out if residual is None else residual.contiguous()
     launch(
         _gate, _grid(out), mixed, bias, *_factor(factor, out), added, out, out.shape[1], out.shape[2],
-        gated, residual is not None, exact(out),
+        gated, residual is not None, exact(out), BLOCK,
     )  # fmt: skip
 
 
@@ -58,12 +49,9 @@ def gate_backward(mixed: Tensor | None, bias: Tensor, grad: Tensor, factor: Tens
         return pointwise.gate_backward(mixed, bias, grad, factor)
     grad = grad.contiguous()
     batch, features, length = grad.shape
-    blocks = triton.cdiv(length, SUMMED)
-    parts = mixed.new_empty(2, batch * blocks, features)  # a sum for each program: the same on every run
-    launch(
-        _gate_backward, (batch * features, blocks), mixed, bias, grad, *_factor(factor, grad), parts, features, length,
-        exact(grad), SUMMED, num_warps=8,
-    )  # fmt: skip
+    grid = _grid(grad)
+    parts = mixed.new_empty(2, batch * grid[1], features)  # a sum for each program: the same on every run
+    launch(_gate_backward, grid, mixed, bias, grad, *_factor(factor, grad), parts, features, length, exact(grad), BLOCK)
     return mixed, parts.sum(1).flatten()
 
 
@@ -95,8 +83,8 @@ def launch(kernel: Any, grid: Any, *arguments: Any, **options: Any) -> None:
         kernel[grid](*arguments, **OPTIONS, **options)
 
 
-def _grid(x: Tensor) -> Callable[[dict], tuple[int, int]]:
-    return lambda chosen: (x.shape[0] * x.shape[1], triton.cdiv(x.shape[2], chosen["BLOCK"]))
+def _grid(x: Tensor) -> tuple[int, int]:
+    return x.shape[0] * x.shape[1], triton.cdiv(x.shape[2], BLOCK)
 
 
 def _tiles(x: Tensor) -> tuple[tuple[int, int], int, int]:
@@ -123,9 +111,9 @@ def _load(pointer, mask, EXACT: tl.constexpr):
 
 @triton.jit
 def _scaled(value, factor, KIND: tl.constexpr, row, at, inside, EXACT: tl.constexpr):
-    if KIND == 1:
+    if KIND == TIED:
         value *= _load(factor + row, True, EXACT)
-    elif KIND == 2:
+    elif KIND == FREE:
         value *= _load(factor + at, inside, EXACT)
     return value
 
@@ -138,7 +126,6 @@ def _positions(length, BLOCK: tl.constexpr):
     return row, position, row * length + position, position < length
 
 
-@_tuned()
 @triton.jit
 def _activate(y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr):
     row, _, at, inside = _positions(length, BLOCK)
@@ -147,7 +134,6 @@ def _activate(y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, B
     tl.store(out + at, _scaled(value, factor, KIND, row, at, inside, EXACT), mask=inside)
 
 
-@_tuned()
 @triton.jit
 def _activate_backward(grad, y, factor, KIND: tl.constexpr, out, length, EXACT: tl.constexpr, BLOCK: tl.constexpr):
     row, _, at, inside = _positions(length, BLOCK)
@@ -159,12 +145,6 @@ def _activate_backward(grad, y, factor, KIND: tl.constexpr, out, length, EXACT: 
 
 
 @triton.jit
-def _sigmoid(x):
-    return 1 / (1 + tl.exp(-x))
-
-
-@_tuned()
-@triton.jit
 def _gate(
     mixed, bias, factor, KIND: tl.constexpr, residual, out, features, length,
     GATED: tl.constexpr, RESIDUAL: tl.constexpr, EXACT: tl.constexpr, BLOCK: tl.constexpr,
@@ -175,7 +155,7 @@ def _gate(
     value = _load(mixed + start, inside, EXACT) + _load(bias + feature, True, EXACT)
     if GATED:
         gate = _load(mixed + start + features * length, inside, EXACT)
-        value *= _sigmoid(gate + _load(bias + features + feature, True, EXACT))
+        value *= tl.sigmoid(gate + _load(bias + features + feature, True, EXACT))
     value = _scaled(value, factor, KIND, row, at, inside, EXACT)
     if RESIDUAL:
         value += _load(residual + at, inside, EXACT)
@@ -191,7 +171,7 @@ def _gate_backward(
     first = mixed + (batch * features * 2 + feature) * length + position
     second = first + features * length
     value = _load(first, inside, EXACT) + _load(bias + feature, True, EXACT)
-    gate = _sigmoid(_load(second, inside, EXACT) + _load(bias + features + feature, True, EXACT))
+    gate = tl.sigmoid(_load(second, inside, EXACT) + _load(bias + features + feature, True, EXACT))
     slope = _scaled(_load(grad + at, inside, EXACT), factor, KIND, row, at, inside, EXACT) * gate
     by_gate = slope * value * (1 - gate)
     tl.store(first, slope, mask=inside)

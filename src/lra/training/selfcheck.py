@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lra.errors import UserError
-from lra.ops.backend import refuse_triton
+from lra.ops.backend import refusal, refuse
 from lra.ops.channel_norm import channel_norm, channel_norm_naive
 from lra.ops.dplr import dplr_kernel, dplr_kernel_naive
 from lra.ops.long_conv import long_conv, long_conv_naive
@@ -41,11 +41,13 @@ def self_check(device: torch.device, note: Callable[[str], None]) -> dict[str, f
     Raises UserError where an operation is wrong even so: its twin is too slow to replace it.
     """
     errors: dict[str, float] = {}
+    if device.type == "cuda" and (reason := refusal(device)):
+        note(_replaced(device, reason))
     for check in _checks():
         problem = _problem(check, device, errors)
         if problem and check.fused:
-            refuse_triton()
-            note(f"On {device} {check.name} {problem}: PyTorch's own operations replace the Triton kernels.")
+            refuse(f"{check.name} {problem}")
+            note(_replaced(device, f"{check.name} {problem}"))
             problem = _problem(check, device, errors)
         if problem:
             raise UserError(
@@ -55,16 +57,22 @@ def self_check(device: torch.device, note: Callable[[str], None]) -> dict[str, f
     return errors
 
 
+def _replaced(device: torch.device, reason: str) -> str:
+    return f"On {device} PyTorch's own operations replace the Triton kernels: {reason}."
+
+
 def _problem(check: Check, device: torch.device, errors: dict[str, float]) -> str | None:
     """What is wrong with an operation, if anything; its error is kept in `errors`."""
     try:
-        errors[check.name] = _error(check, device)
-    except Exception as error:
+        error = _error(check, device)
+    except Exception as failure:
         if not check.fused:
             raise
-        return f"fails ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
-    wrong = errors[check.name] > TOLERANCE
-    return f"has an error of {errors[check.name]:.1g}" if wrong else None
+        return f"fails ({type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''})"
+    if not error <= TOLERANCE:  # NaN is none of both
+        return f"has an error of {error:.1g}"
+    errors[check.name] = error
+    return None
 
 
 def _checks() -> Iterator[Check]:
@@ -108,8 +116,8 @@ def _error(check: Check, device: torch.device) -> float:
     with full_precision(device):
         found = _results(check.fast, [x.to(device) for x in check.inputs])
         exact = _results(check.twin, [_doubled(x.to(device)) for x in check.inputs])
-    pairs = zip(found, exact, strict=True)
-    return max(float((ours - true).abs().max() / true.abs().max()) for ours, true in pairs)
+    errors = [(ours - true).abs().max() / true.abs().max() for ours, true in zip(found, exact, strict=True)]
+    return float(torch.stack(errors).max())  # NaN if one of them is
 
 
 def _results(function: Callable[..., Tensor], inputs: list[Tensor]) -> list[Tensor]:
