@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.progress import track
 
-from lra.cli import run
+from lra.cli import count, run
 from lra.errors import UserError
 from lra.paths import workspace
 from lra.terminal import Console
@@ -41,10 +41,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("what", choices=["kernels", "step", "data", "bytes"])
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     p.add_argument("--card", choices=["a100", "h100", "rtx4090"], default="a100", help="bytes: for the least times")
-    p.add_argument("--lengths", type=int, nargs="+", default=[1024, 4096, 16384])
-    p.add_argument("--features", type=int, default=256, help="H of the kernels (default 256)")
-    p.add_argument("--state-size", type=int, default=64, help="N of the kernels (default 64)")
-    p.add_argument("--repeats", type=int, default=5, help="the least of so many is kept (default 5)")
+    p.add_argument("--lengths", type=count, nargs="+", default=[1024, 4096, 16384])
+    p.add_argument("--features", type=count, default=256, help="H of the kernels (default 256)")
+    p.add_argument("--state-size", type=count, default=64, help="N of the kernels (default 64)")
+    p.add_argument("--repeats", type=count, default=5, help="the least of so many is kept (default 5)")
     p.add_argument("--floor-only", action="store_true", help="step: leave the recipes out")
     p.add_argument("--output", type=Path, default=workspace() / "results" / "benchmarks")
     return p

@@ -20,7 +20,7 @@ import numpy as np
 from pathfinder_statistics import compare
 from PIL import Image, ImageDraw
 
-from lra.cli import run
+from lra.cli import count, run
 from lra.errors import UserError
 from lra.pathfinder.generator import generate_batch, preset
 
@@ -68,7 +68,7 @@ def contact_sheet(pairs: dict[str, tuple[np.ndarray, np.ndarray]]) -> Image.Imag
 def main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=4000, help="images of ours in each set (4000)")
+    parser.add_argument("--count", type=count, default=4000, help="images of ours in each set (4000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of our images (0)")
     parser.add_argument("--alpha", type=float, default=0.01, help="chance of a false alarm over all tests (0.01)")
     parser.add_argument("--sheet", type=Path, help="where to write the contact sheet")

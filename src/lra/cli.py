@@ -6,6 +6,7 @@ import difflib
 import os
 import signal
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,6 +21,13 @@ def run(command: Callable[[list[str]], int | None], arguments: list[str]) -> NoR
     environment.configure()
     with explain_errors():
         sys.exit(command(arguments))
+
+
+def count(text: str) -> int:
+    """A number of things on the command line, for argparse."""
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
 
 
 def tracebacks() -> bool:

@@ -125,12 +125,19 @@ def _hydra(overrides: Sequence[str], with_choices: bool = False) -> tuple[dict[s
     """Hydra's composition, and the names chosen for groups if asked for. Inside a run, with the run's search path."""
     path = f"hydra.searchpath=[{','.join(_searchpath())}]"
     given = any(text.startswith("hydra.searchpath=") for text in overrides)
-    composed = _composed((*overrides, *([] if given else [path])), with_choices)
+    composed = _composed((*overrides, *([] if given else [path])), with_choices, _edited())
     return copy.deepcopy(composed)
 
 
+def _edited() -> tuple[int, ...]:
+    """When each file of configurations was edited: what a notebook composes after an edit is another thing."""
+    return tuple(path.stat().st_mtime_ns for folder in config_dirs() for path in sorted(folder.rglob("*.yaml")))
+
+
 @cache
-def _composed(overrides: tuple[str, ...], with_choices: bool) -> tuple[dict[str, Any], dict[str, str]]:
+def _composed(
+    overrides: tuple[str, ...], with_choices: bool, edited: tuple[int, ...]
+) -> tuple[dict[str, Any], dict[str, str]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

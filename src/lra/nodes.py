@@ -24,6 +24,7 @@ PROTOCOLS = {
     "mixer": "lra.mixers.base.SequenceMixer",
     "model": "lra.models.backbone.Backbone",
 }
+SIZES = ("layers", "features")  # of every model, which budgets cut
 OPTIONAL = ("kernel", "mixer")  # models without one have {}
 CONVOLUTION = {"_target_": "lra.mixers.convolution.Convolution"}  # the mixer of every kernel
 
@@ -115,6 +116,8 @@ def _target_problems(name: str, node: Mapping[str, Any]) -> Iterator[str]:
     types, required = option_types(target(node))
     if name == "model":  # pooling belongs to the head
         types, required = types | {"pooling": TypeAdapter(Pooling)}, [*required, "pooling"]
+        missing = [key for key in SIZES if key not in types]
+        yield from (f"model._target_: {node['_target_']} does not take {key}, which all models take" for key in missing)
     allowed = list(types)
     yield from (f"{name}.{key}: is missing" for key in required if key not in node)
     for key, value in options(node).items():

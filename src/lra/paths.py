@@ -34,11 +34,11 @@ def extensions() -> list[Path]:
     They are those of installed packages with an entry point in the group `lra`, and those that the environment
     variable LRA_PATH lists. Raises UserError for a folder that is not there.
     """
-    named = os.environ.get("LRA_PATH", "").split(os.pathsep)
-    folders = [*(Path(text).expanduser() for text in named if text), *_installed(tuple(sys.path))]
-    for folder in folders:
+    named = [Path(text).expanduser() for text in os.environ.get("LRA_PATH", "").split(os.pathsep) if text]
+    for folder in named:
         if not folder.is_dir():
             raise UserError(f"LRA_PATH names {folder}, which is no folder.")
+    folders = [*named, *(folder for folder in _installed(tuple(sys.path)) if folder.is_dir())]
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 

@@ -85,6 +85,23 @@ def test_a_recipe_and_its_parts_from_a_folder(mine):
     assert model.backbone.blocks[0].mixer.past.scale == 2  # the cosine recipe reads both directions
 
 
+def test_an_edited_recipe_is_composed_as_it_is_now(mine):
+    """In a notebook a recipe is edited between two cells."""
+    recipe = mine / "configs/experiment/mine/sum.yaml"
+    assert compose(["experiment=mine/sum"])["model"]["features"] == 8
+    recipe.write_text(recipe.read_text().replace("features: 8", "features: 6"))
+    assert compose(["experiment=mine/sum"])["model"]["features"] == 6
+
+
+def test_every_model_has_layers_and_features(mine):
+    (mine / "flat.py").write_text(
+        "import torch\nclass Flat(torch.nn.Module):\n    def __init__(self, width: int = 3): ...\n"
+    )
+    tree = compose(["experiment=mine/sum"]) | {"model": {"_target_": "flat.Flat", "pooling": "mean"}}
+    with pytest.raises(UserError, match=r"flat.Flat does not take layers, .*\n.* does not take features"):
+        Config.parse(tree)
+
+
 def test_a_mixer_of_ones_own_in_a_papers_recipe(mine):
     overrides = ["experiment=lra/listops-s4d", "mixer=sum"]
     tree, notes = with_swaps(compose(overrides[:1]), overrides)

@@ -89,6 +89,13 @@ def test_an_unknown_task_is_one_line(main: Callable[[list[str]], int]) -> None:
         main(["pathy"])
 
 
+@pytest.mark.parametrize("workers", ["0", "-1", "many"])
+def test_a_number_of_workers_is_at_least_one(workers: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        prepare(["listops", "--workers", workers])
+    assert f"{workers!r} is no whole number of at least 1" in capsys.readouterr().err
+
+
 def test_verification_draws_samples_and_finds_damage(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     names = ["image", "scifar", "listops", "retrieval", "sc10-mfcc", "bidmc-hr"]
     folders = {name: make_task(name, source="standin").prepare(tmp_path).folder for name in names}

@@ -128,9 +128,9 @@ def test_sweep_of_runs_with_two_processes(tmp_path):
     assert all(record.status == "complete" for record in records)
 
 
-@pytest.mark.parametrize("size", [1, 16, 47, 48, 50])
+@pytest.mark.parametrize("size", [3, 16, 47, 48, 50])
 @pytest.mark.parametrize("world", [1, 2, 3])
-@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("parts", [1, 4, 16])
 def test_evaluation_shares_have_no_duplicates(monkeypatch, size, world, parts):
     shares = []
     for rank in range(world):
@@ -138,7 +138,10 @@ def test_evaluation_shares_have_no_duplicates(monkeypatch, size, world, parts):
         sampler = BatchSampler(size, 16, shuffle=False, drop_last=False)
         sampler.parts = parts
         shares.append(list(sampler))
+        assert len(sampler) == len(shares[-1])
     assert len({len(batches) for batches in shares}) == 1  # or one process would wait for ever
+    assert min(len(rows) for batches in shares for rows in batches) > 0
+    assert max(len(rows) for batches in shares for rows in batches) <= -(-16 // parts) + 1
     assert sorted(np.concatenate([rows for batches in shares for rows in batches])) == list(range(size))
 
 

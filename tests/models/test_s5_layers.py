@@ -7,12 +7,15 @@ import torch
 import vectors
 from s5_golden import arrays, fill
 
+from lra.composition import compose
+from lra.config import Config
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
 from lra.mixers.lru import LRU
 from lra.mixers.s5 import S5
 from lra.models.backbone import Backbone
 from lra.models.block import NORMS, ResidualBlock
+from lra.models.build import make_model
 from lra.models.classifier import Classifier
 from lra.models.mixing import Dropout, make_mixing
 
@@ -132,3 +135,12 @@ def test_dropout_is_shared_by_all_positions(mixing):
 def test_half_a_gate_needs_as_many_outputs_as_features():
     with pytest.raises(UserError, match=r"Use model\.mixing=full_glu"):
         make_mixing("half_glu1", 12, 6, Dropout(0.0, tied=True))
+
+
+def test_input_beyond_the_padding_is_refused_not_cut():
+    spec = TaskSpec("toy", "tokens", 5, 16, 3, {"train": 1, "val": 1, "test": 1})
+    config = Config.parse(compose(["experiment=lra/listops-s5", "model.features=8", "model.layers=1"]))
+    model = make_model(spec, config.model, config.kernel, config.mixer)
+    assert model(torch.ones(2, 16, dtype=torch.long), torch.tensor([16, 9])).shape == (2, 3)
+    with pytest.raises(UserError, match="17 positions; this model pads it to 16"):
+        model(torch.ones(2, 17, dtype=torch.long), torch.tensor([17, 9]))

@@ -107,3 +107,13 @@ def test_skip_and_mask(two_sided):
     inputs = (u, kernel, skip)
     for ours, expected in zip(with_gradients(fast, inputs), with_gradients(naive, inputs), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 9), (2, 4, 1), (1, 4, 9)])
+def test_a_kernel_may_be_shared_by_features_positions_or_directions(shape):
+    u = signals(2, 1, 4, 9, 9, True)[0]
+    shared = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    fast, naive = (partial(f, bidirectional=True) for f in (long_conv, long_conv_naive))
+    expanded = [lambda u, shared, f=f: f(u, shared.expand(2, 4, 9)) for f in (fast, naive)]
+    for ours, expected in zip(*(with_gradients(f, (u, shared)) for f in expanded), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)

@@ -42,6 +42,21 @@ def test_changes_and_new_files_are_in_the_patch(checkout):
     assert "+b = 3" in patch
 
 
+@pytest.mark.parametrize(
+    "setting", ["diff.external=/bin/true", "color.ui=always", "diff.noprefix=true", "diff.mnemonicPrefix=true"]
+)
+def test_what_the_user_has_configured_for_git_hides_no_change(checkout, setting):
+    (checkout / "src" / "a.py").write_text("a = 2\n")
+    (checkout / "src" / "b.py").write_text("b = 3\n")
+    plain = revision().patch
+    git(checkout, "config", *setting.split("="))
+    assert revision().patch == plain
+    git(checkout, "checkout", "-q", "src/a.py")
+    (checkout / "src" / "b.py").unlink()
+    subprocess.run(["git", "apply"], input=plain, cwd=checkout, check=True)
+    assert (checkout / "src" / "a.py").read_text() == "a = 2\n"
+
+
 def test_an_installed_package_has_no_revision(checkout, monkeypatch):
     monkeypatch.chdir(checkout)  # a repository around site-packages is not ours
     monkeypatch.setattr(module, "CHECKOUT", None)

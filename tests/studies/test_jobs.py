@@ -171,6 +171,14 @@ def test_mistakes_in_study_commands(arguments, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("key", ["kernl.init", "kernel.lr.A.x", "kernel.int"])
+def test_a_change_of_a_study_that_is_no_option_is_named(key):
+    study = load_study("s4d-lra")
+    row = study.rows[0].model_copy(update={"changes": {key: "lin"}})
+    with pytest.raises(UserError, match=f"{key}: .*no such option"):
+        jobs(study.model_copy(update={"rows": [row]}), seeds=[0])
+
+
 def test_a_launcher_gets_the_seeds_of_a_cell_as_one_sweep():
     wanted = jobs(load_study("s4d-lra"), only="s4-legs-fout:listops", seeds=[0, 1], extra=["budget=smoke"])
     assert sweep(wanted, "slurm") == (

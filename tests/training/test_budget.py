@@ -66,3 +66,23 @@ def test_a_cut_above_the_recipe_is_none(toy):
 def test_what_is_refused(toy, cuts, message):
     with pytest.raises(UserError, match=message):
         plan(toy, **cuts)
+
+
+@pytest.mark.parametrize("kind", ["paper", "reduced"])
+def test_a_batch_of_more_than_all_samples_is_refused(toy, kind):
+    toy["trainer"]["batch_size"] = 1001
+    toy["budget"] |= {"kind": kind} | ({"epochs": 1} if kind == "reduced" else {})
+    with pytest.raises(UserError, match=r"trainer.batch_size is 1,001; toy has 1,000 training samples"):
+        scale(Config.parse(toy), SPEC, COUNTS, 1000)
+
+
+def test_each_process_has_something_to_validate(toy):
+    toy["trainer"]["devices"] = 2
+    with pytest.raises(UserError, match=r"validation split has 1 samples, too few for 2 processes"):
+        plan(toy, kind="reduced", val_samples=1)
+
+
+def test_no_warm_up_stays_none(toy):
+    toy["scheduler"] = {"name": "constant", "warmup_steps": 0}
+    whole = scale(Config.parse(toy), SPEC, COUNTS, 1000)
+    assert whole.scheduler.warmup_steps == 0

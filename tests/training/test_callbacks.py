@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import pytest
+import torch
 
 from lra.config import Expected
 from lra.training.callbacks import Divergence, Stopwatch, Trajectory
@@ -46,6 +47,26 @@ def test_rising_loss_is_said():
     for step in range(20):
         divergence._watch(1.0 if step < 5 else 10.0, 20 * step)
     assert heard[0] == "The loss is rising: 10 at step 180, 1 at the start."
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_losses_are_looked_at_after_whole_steps(parts):
+    """After each part of a batch the step would be the same one, and the host would wait each time."""
+
+    class Trainer:
+        accumulate_grad_batches, is_last_batch, global_step = parts, False, 0
+
+        class strategy:
+            @staticmethod
+            def reduce(tensor, reduce_op):
+                return tensor
+
+    divergence, looked = Divergence(print), []
+    divergence._watch = lambda loss, step: looked.append(step)
+    for batch in range(45 * parts):
+        Trainer.global_step = (batch + 1) // parts
+        divergence.on_train_batch_end(Trainer, None, {"loss": torch.tensor(1.0)}, None, batch)
+    assert looked == [20, 40]
 
 
 def test_throughput_and_health_are_recorded(toy):

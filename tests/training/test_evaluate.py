@@ -20,7 +20,7 @@ from lra.records import store
 from lra.records.schema import EvaluationRecord
 from lra.training.assemble import assemble
 from lra.training.checkpoint import saved
-from lra.training.evaluate import evaluate
+from lra.training.evaluate import evaluate, task_changes
 from lra.training.export import export_run
 from lra.training.run import run
 from lra.weights import untrained
@@ -63,6 +63,11 @@ def test_other_rate(waves, tmp_path):
     assert x.shape == (48, 16, 1)
     right = (model(x, lengths, 2.0).argmax(1) == y).float().mean().item()
     assert right == pytest.approx(evaluation.test.value)
+
+
+def test_where_the_data_lie_is_no_change():
+    overrides = ["task.path=/my/data", "task.source=files", "trainer.devices=1", "task.rate=2"]
+    assert task_changes(overrides) == {"task.rate": "2"}
 
 
 def test_tokens_have_no_rate(toy, tmp_path):

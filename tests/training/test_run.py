@@ -13,6 +13,7 @@ from lra.cli import explanation
 from lra.errors import UserError
 from lra.records import sources, store
 from lra.training import fit
+from lra.training import run as run_module
 from lra.training.run import run
 
 
@@ -121,7 +122,7 @@ def test_earlier_starts_are_kept(toy, monkeypatch):
     finally:
         torch.set_num_threads(1)
     (first,) = resumed.earlier  # its last checkpoint ended epoch 2
-    assert (first.hardware.partition(" of ")[0], first.steps) == ("1 core", 12)
+    assert (first.hardware.partition(" of ")[0], first.precision, first.steps) == ("1 core", "32-true", 12)
     assert [words.partition(" of ")[0] for words in resumed.hardware] == ["1 core", "2 cores"]
     assert resumed.code_labels == [first.code]
     assert resumed.health == ["The code changed at step 12, where the run was resumed: lra."]
@@ -153,6 +154,15 @@ def test_finished_run_says_that_its_code_has_changed(toy, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "code of this run has changed since: lra" in said
     assert said.index("has changed since") < said.rindex("ours")
+
+
+def test_a_run_that_another_process_finishes_meanwhile_is_not_tested_again(toy, monkeypatch):
+    """It was not there when the command began, and is when the lock is free."""
+    first = run(toy)
+    missing, found = iter([None]), run_module._previous
+    monkeypatch.setattr(run_module, "_previous", lambda *places: next(missing, found(*places)))
+    monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))
+    assert run(toy) == first
 
 
 def test_force_runs_again(toy):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lra.cli import count
 from lra.data.catalog import make_task, ready, task_names
 from lra.data.task import Progress
 from lra.errors import Interrupted, UserError, key_value
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("task", nargs="*", help=f"one or more of: {', '.join(task_names())}; or all")
     p.add_argument("--source", help="generate | download | files | standin (default: see configs/task/)")
     p.add_argument("--root", type=Path, help="folder or file with raw data (default: <data-dir>/raw)")
-    p.add_argument("--workers", type=int, help="threads for decoding and generating (default: all cores)")
+    p.add_argument("--workers", type=count, help="threads for decoding and generating (default: all cores)")
     p.add_argument("--data-dir", type=Path, default=workspace() / "data", help="where prepared data go")
     p.add_argument("--set", metavar="KEY=VALUE", nargs="+", default=[], help="other options of the task")
     p.add_argument("--official", type=Path, metavar="FOLDER", help="also write the official file layout")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib
 
+from lra.cli import count
 from lra.errors import UserError, choose
 from lra.figures import kernels
 from lra.figures.style import save
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--study", help="results, learning curves and ours against the paper's of this study")
     what.add_argument("--group", nargs="+", metavar="KEY", help="results of all records by config keys")
     what.add_argument("--resources", action="store_true", help="time and memory of all finished runs by recipe")
-    p.add_argument("--length", type=int, default=1024, help="with --weights: of the kernels (default 1024)")
+    p.add_argument("--length", type=count, default=1024, help="with --weights: of the kernels (default 1024)")
     p.add_argument("--column", nargs="+", help="with --study: only these columns")
     p.add_argument(
         "--experiment",

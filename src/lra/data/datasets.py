@@ -149,9 +149,9 @@ class FeatureSequences(BatchDataset):
 class BatchSampler:
     """Row numbers of each batch; the order of an epoch is a function of the seed and the epoch's number.
 
-    Several processes divide a split among them, row by row, so that none is seen twice: of a training batch
-    each takes its share, and batches are the same as with one process. `parts` cuts batches for gradient
-    accumulation; `start` leaves out the first batches of one epoch.
+    Several processes, no more than there are rows, divide a split among them, row by row, so that none is seen twice:
+    of a training batch each takes its share, and batches are the same as with one process. `parts` cuts batches for
+    gradient accumulation; `start` leaves out the first batches of one epoch.
     """
 
     def __init__(self, size: int, batch_size: int, *, shuffle: bool, drop_last: bool, seed: int = 0) -> None:
@@ -167,7 +167,7 @@ class BatchSampler:
     def __len__(self) -> int:
         if self.drop_last:
             return self.size // self.batch_size * self.parts
-        return -(-self.size * self.parts // self.batch_size)
+        return min(-(-self.size * self.parts // self.batch_size), self.size // share()[1])  # none is empty
 
     def __iter__(self) -> Iterator[np.ndarray]:
         start, self.start = self.start, 0

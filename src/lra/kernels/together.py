@@ -45,6 +45,7 @@ def _joined(values: list[Tensor], axis: int | None, features: int) -> Tensor:
 
 
 def _kind(kernel: Kernel) -> tuple[Any, ...]:
-    """All that a kernel is, but for the values of its parameters."""
-    settings = {name: value for name, value in vars(kernel).items() if not name.startswith("_")}
+    """All that a kernel is, but for the values of its parameters; a tensor that is none of them is like no other."""
+    own = {name: value for name, value in vars(kernel).items() if not name.startswith("_")}
+    settings = {name: id(value) if isinstance(value, Tensor) else value for name, value in own.items()}
     return type(kernel), settings, [(name, p.shape, p.dtype) for name, p in kernel.named_parameters()]

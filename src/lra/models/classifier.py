@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lra.data.spec import TaskSpec
+from lra.errors import UserError
 from lra.models.backbone import Backbone
 from lra.models.conventions import Conventions, lecun_
 from lra.models.encoder import make_encoder
@@ -40,6 +41,10 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, rate: float = 1.0) -> Tensor:
         """x (B, L) tokens or (B, L, d) features, lengths (B,) -> (B, outputs). Pairs: see `Batch`."""
         if self.padded:
+            if x.shape[1] > self.spec.max_length:
+                raise UserError(
+                    f"The input has {x.shape[1]} positions; this model pads it to {self.spec.max_length}, its greatest."
+                )
             x = F.pad(x, (0, self.spec.max_length - x.shape[1]))
         position = torch.arange(x.shape[1], device=x.device)
         mask = (position < lengths.unsqueeze(1)).unsqueeze(1)

@@ -82,9 +82,10 @@ class _KernelSpectrum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kernel: Tensor, length: int, bidirectional: bool, skip: Tensor | None) -> Tensor:
         reach = kernel.shape[-1]
-        ctx.channels = len(kernel) // 2 if bidirectional else len(kernel)
+        ctx.kernels = len(kernel)
+        ctx.channels = ctx.kernels // 2 if bidirectional else ctx.kernels
         ctx.size = _fft_size(length + (reach if bidirectional else reach - 1))
-        ctx.kernel = (kernel.shape, kernel.stride(), kernel.dtype)
+        ctx.reach, ctx.dtype = reach, kernel.dtype
         ctx.skip_dtype = None if skip is None else skip.dtype
         circle = _circle(kernel, ctx.channels, ctx.size)
         if skip is not None:
@@ -95,11 +96,10 @@ class _KernelSpectrum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         by_lag = torch.fft.irfft(grad, n=ctx.size)
-        shape, stride, dtype = ctx.kernel
-        grad_kernel = torch.empty_strided(shape, stride, dtype=dtype, device=grad.device)
-        grad_kernel[: ctx.channels] = by_lag[..., : shape[-1]]
-        if ctx.channels < shape[0]:
-            grad_kernel[ctx.channels :] = by_lag[..., ctx.size - shape[-1] :].flip(-1)
+        grad_kernel = by_lag.new_empty(ctx.kernels, by_lag.shape[1], ctx.reach, dtype=ctx.dtype)
+        grad_kernel[: ctx.channels] = by_lag[..., : ctx.reach]
+        if ctx.channels < ctx.kernels:
+            grad_kernel[ctx.channels :] = by_lag[..., ctx.size - ctx.reach :].flip(-1)
         return grad_kernel, None, None, None if ctx.skip_dtype is None else by_lag[..., 0].to(ctx.skip_dtype)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from lra.paths import CHECKOUT, CONFIG_DIR, PACKAGE
 
 CODE_PATHS = ("src", "configs", "train.py", "pyproject.toml", "constraints.txt")
+DIFF = ("diff", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
 REFUSED = "git refuses a checkout that belongs to another user"
 
 
@@ -55,11 +56,11 @@ def package_sha256() -> str:
 
 
 def _uncommitted() -> bytes:
-    """Changes to the code against HEAD, new files included, as a patch."""
-    patch = _git("diff", "HEAD", "--binary", "--", *CODE_PATHS).stdout
+    """Changes to the code against HEAD, new files included, as a patch, whatever the user has configured for git."""
+    patch = _git(*DIFF, "HEAD", "--", *CODE_PATHS).stdout
     new = _git("ls-files", "-z", "--others", "--exclude-standard", "--", *CODE_PATHS).stdout
     for name in filter(None, new.split(b"\0")):
-        patch += _git("diff", "--no-index", "--binary", "--", os.devnull, os.fsdecode(name)).stdout
+        patch += _git(*DIFF, "--no-index", "--", os.devnull, os.fsdecode(name)).stdout
     return patch
 
 

@@ -191,10 +191,11 @@ class Code(Model):
 
 
 class Start(Model):
-    """An earlier start of a run, on other hardware or with other code than the next."""
+    """An earlier start of a run, on other hardware, with other code or in another precision than the next."""
 
     hardware: str
     code: str  # its label
+    precision: str = ""  # records before this field do not say
     steps: int  # done in all when it ended
 
 
@@ -243,7 +244,12 @@ class RunRecord(Model):
 
     def starts(self) -> list[Start]:
         """The starts until now, the last one included; those with one hardware and code are one."""
-        last = Start(hardware=self.compute.hardware, code=self.code.label, steps=self.budget.done_steps)
+        last = Start(
+            hardware=self.compute.hardware,
+            code=self.code.label,
+            precision=self.compute.precision,
+            steps=self.budget.done_steps,
+        )
         if not last.steps:
             return self.earlier
         same = self.earlier and self.earlier[-1].model_copy(update={"steps": last.steps}) == last

@@ -12,7 +12,7 @@ from typing import Any
 
 from lra.composition import compose, flat
 from lra.config import Config
-from lra.errors import UserError, choose
+from lra.errors import UserError, choose, near
 from lra.recorded import comparable, recorded
 from lra.records import store
 from lra.records.schema import RunRecord
@@ -82,7 +82,9 @@ def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str
         *groups, leaf = key.split(".")
         node = tree
         for group in groups:
-            node = node[group]
+            node = node.get(group)
+            if not isinstance(node, dict):
+                raise UserError(f"{cell}: changes: {key}: {experiment} has no such option.{near(key, flat(tree))}")
         node[leaf] = value
     config = Config.parse(tree | {"seed": seed})
     arguments = [

@@ -136,13 +136,14 @@ def _reduced(jobs: Sequence[Job]) -> list[int]:
     found = []
     for job in jobs:
         others = (file for file in job.record_path.parent.glob("*.json") if file != job.record_path)
-        alike = [r for r in map(_loaded, others) if r and r.identity.changes == job.changes]
+        loaded = (_loaded(file, file.stat().st_mtime_ns) for file in others)
+        alike = [r for r in loaded if r and r.identity.changes == job.changes]
         found.append(sum(r.identity.seed == job.seed and r.budget.kind != "paper" for r in alike))
     return found
 
 
 @cache
-def _loaded(file: Path) -> RunRecord | None:
+def _loaded(file: Path, edited: int) -> RunRecord | None:
     """A record, or None for a file that cannot be read."""
     try:
         return store.load(file)

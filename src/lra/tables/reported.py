@@ -147,11 +147,12 @@ def load_reported(name: str, reported_dir: Path | None = None) -> ReportedFile:
     Raises UserError for an unknown name or an invalid file.
     """
     files = by_name(reported_dirs() if reported_dir is None else [reported_dir])
-    return _read(files[choose("The reported file", name, files)])
+    file = files[choose("The reported file", name, files)]
+    return _read(file, file.stat().st_mtime_ns)
 
 
 @cache
-def _read(file: Path) -> ReportedFile:
+def _read(file: Path, edited: int) -> ReportedFile:
     try:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))
     except ValidationError as error:

@@ -50,6 +50,17 @@ def scale(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) ->
     lower("positions a training sample", spec.max_length, cut.train_length)
     val = lower("validation samples", counts["val"], cut.val_samples)
     test = lower("test samples", counts["test"], cut.test_samples)
+    if config.trainer.batch_size > spec.splits["train"]:
+        raise UserError(
+            f"trainer.batch_size is {config.trainer.batch_size:,}; {spec.name} has {spec.splits['train']:,} training "
+            "samples."
+        )
+    for split, samples in (("validation", val), ("test", test)):
+        if samples < config.trainer.processes:
+            raise UserError(
+                f"The {split} split has {samples} samples, too few for {config.trainer.processes} processes to share "
+                f"(trainer.devices={config.trainer.devices}, trainer.num_nodes={config.trainer.num_nodes})."
+            )
     batch = min(lower("samples a batch", config.trainer.batch_size, cut.batch_size), train)
     model = dict(config.model)
     for key in ("layers", "features"):

@@ -52,10 +52,11 @@ class Divergence(Callback):
     def on_train_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
         self._first = torch.tensor(NEVER, device=module.device)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, *__: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, outputs: Any, __: Any, batch_idx: int) -> None:
         loss, step = outputs["loss"].detach(), trainer.global_step
         self._first = torch.where(loss.isfinite(), self._first, self._first.clamp(max=step))
-        if step % CHECK_EVERY == 0 or trainer.is_last_batch:
+        whole = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # or a part of a batch is over, not a step
+        if (whole and step % CHECK_EVERY == 0) or trainer.is_last_batch:
             self.check(trainer)
             self._watch(loss.item() * trainer.accumulate_grad_batches, step)
 

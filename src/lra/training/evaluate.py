@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from lra import history
 from lra.composition import as_dict, compose
-from lra.config import NODES, Config
+from lra.config import NODES, Config, is_data_place
 from lra.data.datasets import Loader, strided
 from lra.data.hashes import file_sha256
 from lra.data.task import silent
@@ -94,7 +94,7 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
         check_finite("test", logged, finished.step)
     except Diverged as error:
         raise UserError(f"The test of run {record.run_id} has no result: {error}.") from None
-    changes = capture.anonymous(dict(text.partition("=")[::2] for text in overrides if text.startswith("task.")))
+    changes = task_changes(overrides)
     evaluation = EvaluationRecord(
         evaluation_id=_hash({"run": record.run_id, "changes": changes}),
         run_id=record.run_id,
@@ -111,6 +111,12 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
         code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv, record.config),
     )
     return evaluation, store.write_evaluation(evaluation, config.results_dir)
+
+
+def task_changes(overrides: Sequence[str]) -> dict[str, str]:
+    """What overrides change of the task, by dotted keys; where its data lie is no change."""
+    typed = dict(text.partition("=")[::2] for text in overrides if text.startswith("task."))
+    return capture.anonymous({key: value for key, value in typed.items() if not is_data_place(key)})
 
 
 def _loader(assembled: Assembled, rate: int) -> Loader:

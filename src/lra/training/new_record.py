@@ -98,7 +98,7 @@ def new_record(
 
 def _changed(previous: RunRecord) -> list[str]:
     """A sentence if the run continues with a model whose code is another than before."""
-    names = changed(previous.code.sources, previous.config)
-    if not names or not previous.budget.done_steps:
+    names, starts = changed(previous.code.sources, previous.config), previous.starts()
+    if not names or not starts:
         return []
-    return [f"The code changed at step {previous.budget.done_steps}, where the run was resumed: {', '.join(names)}."]
+    return [f"The code changed at step {starts[-1].steps}, where the run was resumed: {', '.join(names)}."]

@@ -51,20 +51,8 @@ def run(
     record_path = config.results_dir / "runs" / name / f"{config.run_id()}.json"
     previous = None if config.plan or config.force else _previous(record_path, run_dir)
     if previous is not None and previous.status == "complete":
-        if brief:
-            return previous
-        console.print(
-            f"This run is finished ({short(record_path)}). force=true trains it again from the start, and discards its "
-            "checkpoints.",
-            soft_wrap=True,
-        )
-        if names := changed(previous.code.sources, previous.config):
-            console.print(
-                f"The code of this run has changed since: {', '.join(names)}. What follows is the result of the "
-                f"earlier code ({previous.code.label}).",
-                soft_wrap=True,
-            )
-        _compare(previous, config, console)
+        if not brief:
+            _show_finished(previous, record_path, config, console)
         return previous
 
     # These import Lightning, which takes longer than a wrong option or a finished run should wait for its answer.
@@ -85,6 +73,10 @@ def run(
     stop = StopSignal(config.trainer.time_limit)
     with _exclusive(run_dir), process_group(), stop.caught():
         try:
+            if not config.force and (found := _previous(record_path, run_dir)) and found.status == "complete":
+                if not brief:
+                    _show_finished(found, record_path, config, console)
+                return found  # another process has finished it since
             _clean(record_path)
             if words := forecast(config, make_task(config).spec):
                 console.print(words)
@@ -107,6 +99,21 @@ def run(
         if not brief:
             _compare(record, config, console)
     return record
+
+
+def _show_finished(record: RunRecord, place: Path, config: Config, console: Console) -> None:
+    console.print(
+        f"This run is finished ({short(place)}). force=true trains it again from the start, and discards its "
+        "checkpoints.",
+        soft_wrap=True,
+    )
+    if names := changed(record.code.sources, record.config):
+        console.print(
+            f"The code of this run has changed since: {', '.join(names)}. What follows is the result of the "
+            f"earlier code ({record.code.label}).",
+            soft_wrap=True,
+        )
+    _compare(record, config, console)
 
 
 def _previous(record_path: Path, run_dir: Path) -> RunRecord | None:
