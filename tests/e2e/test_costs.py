@@ -16,7 +16,7 @@ from lra.training.forecast import BYTES_PER_NUMBER, NUMBERS_PER_CORE_SECOND, nee
 PAGE = (CHECKOUT / "docs/costs.md").read_text(encoding="utf-8")
 ESTIMATED, MEASURED = (re.findall(r"^\| `(.*)` \| (.*) \|$", part, re.M) for part in PAGE.split("## Measured"))
 BYTES_MOVED = 75 * 4  # of a number in a step: 75 to 110 float32 signals are read or written a layer
-BANDWIDTH = 3e12  # bytes a second
+BANDWIDTH = 3.35e12  # bytes a second, of an H100
 
 
 def estimated(experiment: str) -> str:
