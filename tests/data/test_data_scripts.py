@@ -135,7 +135,7 @@ def test_overlapping_splits_are_found(tmp_path: Path) -> None:
     reopened.meta.variant = "regenerated"
     found = {finding.check: finding for finding in findings(task, reopened)}
     assert found["disjoint"].verdict == "wrong"
-    assert found["counts"].verdict == "wrong"  # 360 images are not the published 45 000
+    assert found["counts"].verdict == "wrong"  # 360 images are not the published 45,000
 
 
 def test_the_benchmark_has_a_row_for_what_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,15 @@ def test_every_picture_is_shown_on_a_page():
     assert all((CHECKOUT / "docs" / path).is_file() for path in shown)
 
 
+def test_thousands_have_commas():
+    pages = [*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), CHECKOUT / "data/README.md"]
+    pages += [CHECKOUT / "results/README.md", *CHECKOUT.glob("configs/**/*.yaml"), *CHECKOUT.glob("experiments/*.yaml")]
+    found = {
+        page: re.findall(r"\b\d{1,3}[ \u00a0\u2009\u202f]\d{3}\b", page.read_text(encoding="utf-8")) for page in pages
+    }
+    assert {page: numbers for page, numbers in found.items() if numbers} == {}
+
+
 def test_readme_is_short():
     assert len(README.splitlines()) <= 150
 
