@@ -28,6 +28,7 @@ def test_a_heavy_recipe_says_days_and_how_to_try_it_smaller():
     assert "days" in words
     assert "budget=demo" in words
     assert "plan=true" in words
+    assert "at least 9.4 GiB of memory" in words  # as in docs/costs.md
 
 
 def test_the_estimate_is_that_of_the_recorded_steps_within_a_factor_of_two():
