@@ -35,7 +35,12 @@ class Comparison:
 
 
 def scale(record: RunRecord) -> float:
-    return 100.0 if record.metrics.name == "accuracy" else 1.0
+    return unit(record.metrics.name)
+
+
+def unit(metric: str) -> float:
+    """What a value is multiplied by where it is shown: accuracies are in percent."""
+    return 100.0 if metric == "accuracy" else 1.0
 
 
 def at_chance(record: RunRecord) -> bool:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from lra.records.schema import RunRecord
+from lra.records.schema import RunRecord, Score
 from lra.studies.schema import PAPER_DATA
 from lra.tables.reported import Reported
 from lra.tables.select import AverageCell, Cell
-from lra.tables.statistics import Comparison, at_chance, scale, summarize
+from lra.tables.statistics import Comparison, at_chance, scale, summarize, unit
 
 Style = Literal["", "bold", "italic", "good", "bad"]
 
@@ -54,6 +54,13 @@ def shown_marks(texts: Iterable[str]) -> list[str]:
 
 def number(value: float, metric: str) -> str:
     return f"{value:.1f}" if metric == "accuracy" else f"{value:.3f}"
+
+
+def score(test: Score, metric: str) -> str:
+    """A test as the result card shows it: `35.4  (standard error 1.1, 2,000 test samples)`."""
+    error = test.standard_error
+    noise = f"standard error {number(error * unit(metric), metric)}, " if error else ""
+    return f"{number(test.value * unit(metric), metric)}  ({noise}{test.n:,} test samples)"
 
 
 def ours(cell: Cell) -> str:

@@ -26,7 +26,7 @@ from lra.records.schema import EvaluationRecord, RunRecord, Score
 from lra.training.assemble import Assembled, assemble, make_trainer
 from lra.training.callbacks import Diverged, check_finite
 from lra.training.checkpoint import saved
-from lra.training.processes import check_launch
+from lra.training.processes import check_launch, prepare_process
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
     finished = find(run, overrides, allow)
     record, config = finished.record, finished.config
     check_launch(config.trainer)
+    prepare_process(config.trainer)
     assembled = assemble(config, silent)
     loader = _loader(assembled, finished.rate)
     trainer = make_trainer(config, assembled.scaled, finished.checkpoint.parent, [], [])

@@ -1,7 +1,8 @@
-"""Which process this is, signals that stop it, and leaving no trace of others behind."""
+"""Which process this is, its settings, signals that stop it, and leaving no trace of others behind."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +18,7 @@ from types import FrameType
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 
+from lra import cpu
 from lra.config import Trainer
 from lra.errors import Interrupted, UserError
 
@@ -39,6 +42,16 @@ def training_device(trainer: Trainer) -> torch.device:
         return torch.device("cpu")
     local = next((os.environ[v] for v in LOCAL_VARIABLES if v in os.environ), 0)
     return torch.device("cuda", int(local) if trainer.devices > 1 else 0)  # one device each: it is the first
+
+
+def prepare_process(trainer: Trainer) -> None:
+    """The precision of products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
+    set_precision(trainer)
+    cpu.tune()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
 
 
 def set_precision(trainer: Trainer) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lra import cpu
 from lra.composition import with_swaps
 from lra.config import Config
 from lra.errors import Interrupted, UserError
@@ -24,7 +21,7 @@ from lra.records.schema import RunRecord
 from lra.records.sources import changed
 from lra.tables.comparison import comparison
 from lra.terminal import Console, complain
-from lra.training.processes import StopSignal, check_launch, is_main, process_group, requeue, set_precision
+from lra.training.processes import StopSignal, check_launch, is_main, prepare_process, process_group, requeue
 from lra.training.report import card, preparation
 
 
@@ -62,7 +59,7 @@ def run(
     from lra.training.new_record import new_record
     from lra.training.plan import estimate
 
-    _prepare_process(config)
+    prepare_process(config.trainer)
     if config.plan:
         with preparation(console) as progress, TemporaryDirectory() as nowhere:
             assembled = assemble(config, progress)
@@ -169,13 +166,3 @@ def _exclusive(run_dir: Path) -> Iterator[None]:
                     f"{run_dir} cannot be written: {error.strerror}. Choose another output_dir=…, or fix the folder."
                 ) from error
         yield
-
-
-def _prepare_process(config: Config) -> None:
-    """The precision of products, a tuned CPU, and quiet libraries: what Lightning says is on our card."""
-    set_precision(config.trainer)
-    cpu.tune()
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
