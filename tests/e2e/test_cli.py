@@ -40,6 +40,10 @@ def test_help_is_quick_and_lists_the_experiments():
     assert max(map(len, result.stdout.splitlines())) <= 90
 
 
+def test_without_arguments_nothing_runs():
+    assert train().stdout == train("--help").stdout
+
+
 def test_version_is_ours():
     assert train("--version").stdout.startswith("lra ")
 

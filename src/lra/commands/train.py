@@ -11,8 +11,8 @@ from lra.paths import CONFIG_DIR, config_dirs, workspace
 
 
 def main(arguments: list[str]) -> None:
-    """Compose the configuration from configs/ and run it."""
-    if {"-h", "--help"} & set(arguments):
+    """Compose the configuration from configs/ and run it; without arguments, say what there is to run."""
+    if not arguments or {"-h", "--help"} & set(arguments):
         from lra.commands.usage import usage
 
         print(usage("lra train" if sys.argv[1:2] == ["train"] else "python train.py"))
