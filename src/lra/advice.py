@@ -10,21 +10,34 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires")
 UNKNOWN = re.compile(r"Could not override '([^']+)'")
 GROUP = "Config group override must be a string or a list"
+EXTRAS = {  # of pyproject.toml, by group and the first word of the name
+    ("hydra/sweeper", "optuna"): "sweep",
+    ("hydra/launcher", "ray"): "ray",
+    ("hydra/launcher", "submitit"): "slurm",
+}
 CLOSING = ("Set the environment variable", "See https://hydra.cc")
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Raise UserError for an option that is given with dashes, as `--lr=0.01`."""
+    """Raise UserError for an option that is given with dashes, as `--lr=0.01`, and for one behind Hydra's flags."""
     from hydra._internal.utils import get_args_parser
 
     with lazy_help():
-        _, unknown = get_args_parser().parse_known_args(list(arguments))
+        parser = get_args_parser()
+        parser.allow_abbrev = False  # --experiment is not --experimental-rerun
+        _, unknown = parser.parse_known_args(list(arguments))
     for argument in unknown:
-        key, _, value = argument.lstrip("-").partition("=")
+        if not argument.startswith("-"):
+            raise UserError(f"{argument} stands behind a flag. Give flags such as -m first, then all options.")
+        key, equals, value = argument.lstrip("-").partition("=")
+        after = arguments[arguments.index(argument) + 1 :]
+        if not equals and after and "=" not in after[0] and not after[0].startswith("-"):
+            value = after[0]
         known = _known(arguments)
         same = [k for k in known if k.rpartition(".")[2] == key] or _close(key, known)
         form = " or ".join(f"{k}={value or '…'}" for k in same[:3]) or "key=value"
@@ -65,6 +78,16 @@ def advice(error: Exception, arguments: Sequence[str]) -> str:
     if GROUP in text:
         return "A group, such as task, kernel or model, takes the name of one of its choices: kernel=s4d, not a value."
     return "\n".join(line for line in text.strip().splitlines() if line and not line.startswith(CLOSING))
+
+
+def extra(option: str) -> str | None:
+    """What to install for a launcher or sweeper such as hydra/sweeper/optuna; None if no extra of ours brings it."""
+    group, _, name = option.rpartition("/")
+    extra = EXTRAS.get((group, name.partition("_")[0]))
+    if extra is None:
+        return None
+    what = f"-c constraints.txt -e '.[{extra}]'" if CHECKOUT else f"'lra[{extra}]'"
+    return f"{group}={name} needs a package that is not installed here. Install it: pip install {what}"
 
 
 def quoted(override: str) -> str:
@@ -112,7 +135,7 @@ def _known(arguments: Sequence[str]) -> list[str]:
 
     chosen = [a for a in arguments if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
     composed = plain(chosen[-1:])
-    return [*flat(composed), "experiment", *composed]
+    return list(dict.fromkeys([*flat(composed), "experiment", *composed]))
 
 
 def _close(key: str, known: Sequence[str]) -> list[str]:

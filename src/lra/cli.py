@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from lra import environment
-from lra.advice import GROUP, advice
+from lra.advice import GROUP, advice, extra
 from lra.errors import Interrupted, UserError
 
 
@@ -99,12 +99,15 @@ def _missing(error: Exception) -> str:
     from lra.paths import config_dirs
 
     wanted = str(getattr(error, "missing_cfg_file", "") or "")
+    if needed := extra(wanted):
+        return needed
     group, _, name = wanted.partition("/")
     if group == "experiment":
         available = experiments()
     else:
         group, _, name = wanted.rpartition("/")
-        available = sorted(p.stem for folder in config_dirs() for p in (folder / group).glob("*.yaml"))
+        own = {p.stem for folder in config_dirs() for p in (folder / group).glob("*.yaml")}
+        available = sorted(own | set(getattr(error, "options", None) or []))
     if not available:
         return str(error)
     close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)

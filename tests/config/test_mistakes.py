@@ -4,12 +4,14 @@ import re
 import shlex
 
 import pytest
+from hydra.errors import MissingConfigException
 
 from lra.advice import check_flags
 from lra.cli import explanation
 from lra.composition import compose
 from lra.config import Config
 from lra.errors import UserError
+from lra.paths import CHECKOUT
 from lra.training.assemble import check
 
 LISTOPS = ["experiment=lra/listops-s4d", "task.source=standin"]
@@ -63,12 +65,43 @@ def test_several_values_need_m(override):
         ("--epochs=3", "trainer.epochs=3"),
         ("--state_size=32", "kernel.state_size=32"),
         ("--nosuchthing", "key=value"),
+        ("--experiment=lra/text-s4d", "experiment=lra/text-s4d"),  # not short for Hydra's --experimental-rerun
+        ("--experiment lra/text-s4d", "experiment=lra/text-s4d"),
+        ("--seed 3", "seed=3."),
+        ("--seed seed=3", "seed=…"),
     ],
 )
 def test_options_have_no_dashes(argument, form):
     with pytest.raises(UserError, match=f"Write .*{re.escape(form)}"):
-        check_flags([*LISTOPS, argument])
+        check_flags([*LISTOPS, *argument.split()])
     check_flags([*LISTOPS, "-m", "--cfg", "job"])
+
+
+def test_flags_come_first():
+    with pytest.raises(UserError, match="seed=0,1 stands behind a flag"):
+        check_flags([*LISTOPS, "-m", "seed=0,1"])
+    check_flags(["-m", *LISTOPS, "seed=0,1"])
+
+
+@pytest.mark.parametrize(
+    ("option", "extra"),
+    [
+        ("hydra/sweeper/optuna", "sweep"),
+        ("hydra/launcher/ray", "ray"),
+        ("hydra/launcher/submitit_slurm", "slurm"),  # what slurm.yaml starts from
+        ("hydra/launcher/submitit_local", "slurm"),
+    ],
+)
+def test_a_missing_extra_is_named(option, extra):
+    assert f"\n{extra} = [" in (CHECKOUT / "pyproject.toml").read_text()
+    said = explanation(MissingConfigException("Could not find it.\nConfig search path:\n…", option))
+    assert f"pip install -c constraints.txt -e '.[{extra}]'" in said
+    assert "search path" not in said
+
+
+def test_other_launchers_are_those_that_hydra_knows():
+    said = explanation(MissingConfigException("Could not find it.", "hydra/launcher/nosuch", ["basic"]))
+    assert said == "There is no hydra/launcher 'nosuch'.\nAvailable: basic, slurm"
 
 
 @pytest.mark.parametrize(
