@@ -51,6 +51,8 @@ def test_without_a_task_it_shows_what_is_missing(tmp_path: Path, capsys: pytest.
     for name in task_names():
         assert name[:8] in output
     assert "(96,000)" in output
+    assert "lra data pathx: no download; generated here (two cores: 15 to 30 minutes)\n" in output
+    assert output.replace("\n", "").count(f"looked for in {tmp_path}/raw") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -80,6 +80,8 @@ def test_a_failed_download_is_one_message(
     with pytest.raises(UserError, match=reason) as caught:
         sources.lra_release(tmp_path, "listops-1000", "listops")
     assert "lra_release.gz (8.23 GB" in str(caught.value)
+    assert f"put it at {tmp_path}/lra_release.gz,\n  unpack it there with tar -xf lra_release.gz" in str(caught.value)
+    assert "there must be lra_release/listops-1000 or" in str(caught.value)
     del caught
     gc.collect()  # the library's half-read answer, while warnings are not errors
 
@@ -109,6 +111,8 @@ def test_missing_files_are_said_with_the_places(name: str, tmp_path: Path, no_ne
     with pytest.raises(UserError, match=r"not found. Looked in") as caught:
         make_task(name, source="files").prepare(tmp_path)
     assert str(tmp_path / "raw") in str(caught.value)
+    if "lra_release.gz" in str(caught.value):
+        assert "tar -xf lra_release.gz" in str(caught.value)
 
 
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def summary(data_dir: Path, names: list[str]):
     """What is ready, its size, and how to get what is missing."""
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("task", "ready"):
@@ -128,4 +129,5 @@ def summary(data_dir: Path, names: list[str]):
         if not sets:
             table.add_row(name, "no", *(f"({task.spec.splits[split]:,})" for split in SPLITS))
             hints.append(f"lra data {name}: {task.needs}")
-    return Group(table, *hints)
+    hints.append(f"Raw data are looked for in {data_dir / 'raw'}, or where --root says.")
+    return Group(table, *(Text(hint) for hint in hints))

@@ -17,7 +17,7 @@ import numpy as np
 from lra.bounds import Count, Seed
 from lra.data.datasets import TokenSequences
 from lra.data.hashes import file_sha256
-from lra.data.sources import lra_folders, lra_release, raw_folder
+from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask, silent
@@ -43,7 +43,7 @@ class ListOps(PublishedTask):
 
     version = 1
     default_source = "generate"
-    needs = "nothing: generated in half a minute"
+    needs = "no download; generated here in half a minute"
 
     @checked
     def __init__(
@@ -156,8 +156,8 @@ class ListOps(PublishedTask):
             names,
             self.hashes(data_dir),
             fetch if self.source == "download" else None,
-            "They are in listops-1000/ of lra_release.gz (8.23 GB). Unpack it there, or generate ListOps: leave "
-            "task.source and task.path out.",
+            f"They are in lra_release.gz (8.23 GB). Put it into {raw} and {unpacked('listops-1000')}. Or generate "
+            "ListOps: leave task.source and task.path out.",
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from lra.bounds import Seed
 from lra.data.datasets import FeatureSequences
 from lra.data.hashes import files_sha256
-from lra.data.sources import lra_folders, lra_release, raw_folder
+from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer
@@ -28,6 +28,7 @@ from lra.options import checked
 from lra.vocabulary import GeneratedSource, Variant
 
 NAMES = {32: "pathfinder", 64: "pathfinder64", 128: "pathx", 256: "pathfinder256"}
+DURATIONS = {32: "2 minutes", 64: "half an hour", 128: "15 to 30 minutes", 256: "minutes, 13 GB"}  # on two cores
 IMAGES = 200_000
 STANDIN_IMAGES = 500
 CHUNK = 1000
@@ -45,7 +46,6 @@ class Pathfinder(PublishedTask):
 
     version = 1
     default_source = "generate"
-    needs = "nothing: generated in minutes"
     resumable = True
 
     @checked
@@ -61,6 +61,10 @@ class Pathfinder(PublishedTask):
         super().__init__(source, path)
         self.resolution = resolution
         self.centered, self.generator_seed = centered, generator_seed
+
+    @property
+    def needs(self) -> str:  # type: ignore[override]  # what it takes depends on the size
+        return f"no download; generated here (two cores: {DURATIONS[self.resolution]})"
 
     @property
     def spec(self) -> TaskSpec:
@@ -168,14 +172,16 @@ class Pathfinder(PublishedTask):
     def _folder(self, data_dir: Path) -> Path:
         """The folder of the hard level; downloaded if that is the source and it is not there."""
         raw = self.raw(data_dir)
-        fetch = partial(lra_release, raw, f"pathfinder{self.resolution}/{LEVEL}", self.spec.name)
+        place = f"pathfinder{self.resolution}/{LEVEL}"
+        fetch = partial(lra_release, raw, place, self.spec.name)
         return raw_folder(
             f"The official Pathfinder images of {self.resolution} pixels, with metadata/,",
             [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))],
             ["metadata"],
             self.hashes(data_dir),
             fetch if self.source == "download" else None,
-            "Unpack lra_release.gz (8.23 GB) there, or generate them: leave task.source and task.path out.",
+            f"They are in lra_release.gz (8.23 GB). Put it into {raw} and {unpacked(place)}. Or generate them: leave "
+            "task.source and task.path out.",
         )
 
 

@@ -22,7 +22,7 @@ from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary
 from lra.data.datasets import TokenPairs, TokenSequences
 from lra.data.hashes import file_counts, files_sha256
 from lra.data.samples import text
-from lra.data.sources import lra_folders, lra_release, parquet_columns, raw_folder
+from lra.data.sources import lra_folders, lra_release, parquet_columns, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress
@@ -127,8 +127,8 @@ class Retrieval(CharacterTask):
             names,
             self.hashes(data_dir),
             fetch if self.source == "download" else None,
-            "They are in tsv_data/ of lra_release.gz (8.23 GB; its link has failed for many). Unpack it there, or "
-            f"give other documents as task.path=<name>{DOCUMENTS}.",
+            f"They are in lra_release.gz (8.23 GB; its link has failed for many). Put it into {raw} and "
+            f"{unpacked('tsv_data')}. Or give other documents as task.path=<name>{DOCUMENTS}.",
         )
         return [folder / name for name in names]
 

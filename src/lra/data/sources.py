@@ -36,6 +36,7 @@ class Remote:
     file: str  # its name, size and hash, as far as they are known
     place: str  # where it goes by hand, relative to the raw folder
     task: str  # for the command that continues from there
+    then: str = ""  # what else is to be done with it there
 
     def fetch(self, raw: Path, call: Callable[[], T]) -> T:
         """Run `call`, the library's download. Raises one UserError, at once, if the network is away."""
@@ -58,7 +59,7 @@ class Remote:
     def _failed(self, raw: Path, reason: str) -> UserError:
         return UserError(
             f"{self.what} is not in {raw}, and the download failed: {reason}.\n"
-            f"By hand: get {self.file}\n  from {self.url},\n  put it at {raw / self.place}\n"
+            f"By hand: get {self.file}\n  from {self.url},\n  put it at {raw / self.place}{self.then}\n"
             f"  and continue with: lra data {self.task} --root {raw}"
         )
 
@@ -83,10 +84,19 @@ def lra_release(raw: Path, folder: str, task: str) -> None:
     Remote(
         what=f"{folder} of the Long Range Arena",
         url=LRA_URL,
-        file="lra_release.gz (8.23 GB, a tar archive; no published hash), unpacked with tar -xzf lra_release.gz",
-        place=f"lra_release/{folder}",
+        file="lra_release.gz (8.23 GB, no published hash)",
+        place="lra_release.gz",
         task=task,
+        then=f",\n  {unpacked(folder)}",
     ).fetch(raw, call)
+
+
+def unpacked(folder: str) -> str:
+    """How a person unpacks the archive of the Long Range Arena, and which folder they must see then."""
+    return (
+        "unpack it there with tar -xf lra_release.gz (a tar file in spite of its name), after which there must be "
+        f"lra_release/{folder} or lra_release/lra_release/{folder}"
+    )
 
 
 def lra_folders(raw: Path, folder: str) -> list[Path]:
