@@ -192,7 +192,7 @@ def _table(notes: Collection[dict[str, Any]]) -> None:
     jobs = [note["overrides"] for note in notes]
     varied = {text.partition("=")[0] for job in jobs for text in _varied(job, jobs)}
     keys = sorted(key for key in varied if key != "seed" and all(key in config for config in configs))
-    _show(terminal_document(group.document(group.group(records, keys))))
+    _show(terminal_document(group.document(group.group(records, keys), compact=True)))
 
 
 def _show(words: Any) -> None:

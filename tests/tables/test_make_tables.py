@@ -177,6 +177,20 @@ def test_a_sweep_groups_into_a_table(run, results):
         assert "81.0" in out
 
 
+def test_on_a_terminal_changes_stand_above_their_runs_and_no_word_is_broken(run, results, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    also = {"scheduler.total_steps": 4500, "scheduler.warmup_steps": 450, "trainer.epochs": 5}
+    for value, changes in ((0.8, {}), (0.7, also), (0.6, also | {"kernel.discretization": "bilinear"})):
+        record = make_record("scifar/s4d-ablation", value, seed=1, changes=changes, variant="modified")
+        store.write(record, results)
+    _, out, _ = run("--group", "kernel.init", "kernel.discretization", "--experiment", "scifar/*")
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines.count("scheduler.total_steps=4500, scheduler.warmup_steps=450, trainer.epochs=5") == 1
+    assert lines.count("init  discretization  Ours            Seeds") == 2
+    assert [line.split()[2] for line in lines if line.startswith("legs ")] == ["80.0", "60.0", "70.0"]
+
+
 def test_cut_runs_that_are_equal_but_for_the_seed_have_a_mean(run, results):
     for seed, value in enumerate([0.30, 0.34]):
         cut = {"kind": "reduced", "fraction": 0.1, "reasons": ["5 of 40 epochs"]}

@@ -125,5 +125,5 @@ def print_group(records: list[RunRecord], options: argparse.Namespace) -> int:
         case "csv":
             print(group.csv_text(found), end="")
         case _:
-            Console().print(render.terminal_document(group.document(found)))
+            Console().print(render.terminal_document(group.document(found, compact=True)))
     return 0

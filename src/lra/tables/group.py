@@ -68,10 +68,11 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
     return Groups(keys, groups, notes, len(chosen))
 
 
-def document(found: Groups) -> Document:
+def document(found: Groups, compact: bool = False) -> Document:
     """One line for each group and one for its excluded runs that are equal but for the seed.
 
-    What holds for all of them, the recipe and the reasons why they are excluded, is said once above the lines.
+    What holds for all of them, the recipe and the reasons why they are excluded, is said once above the lines;
+    `compact`, for a terminal, has a grid for each recipe and its other changes, under these as a title.
     """
     measured = [result for g in found.groups for result in g.results]
     shared = [r for r in measured[0].reasons if all(r in m.reasons for m in measured)] if measured else []
@@ -84,12 +85,18 @@ def document(found: Groups) -> Document:
         header.append(("Excluded", f"all of them: {'; '.join(shared)}"))
     names = [key.rpartition(".")[2] for key in found.keys]
     titles = names if len(set(names)) == len(names) else found.keys
-    grid = Grid([*["Experiment"] * several, *titles, *["Also changed"] * also, "Ours", "Seeds"], [])
+    grids: dict[str, Grid] = {}
     for g in found.groups:
-        start = [Entry(word) for word in (*[g.experiment] * several, *g.values.values(), *[g.also] * also)]
+        line = {"Experiment": g.experiment} if several else {}
+        line |= zip(titles, g.values.values(), strict=True)
+        line |= {"Also changed": g.also} if also else {}
+        above = [line.pop(column, "") for column in ("Experiment", "Also changed")] if compact else []
+        title = ", ".join(filter(None, above))
+        grid = grids.setdefault(title, Grid([*line, "Ours", "Seeds"], [], title))
+        start = [Entry(word) for word in line.values()]
         grid.lines += [[*start, result.ours, Entry(result.why(shared))] for result in g.results]
-    marks = text.shown_marks(e.text for line in grid.lines for e in line)
-    return Document(f"Records by {', '.join(found.keys)}", header, [grid], marks + found.notes)
+    marks = text.shown_marks(e.text for grid in grids.values() for line in grid.lines for e in line)
+    return Document(f"Records by {', '.join(found.keys)}", header, list(grids.values()), marks + found.notes)
 
 
 def csv_text(found: Groups) -> str:
