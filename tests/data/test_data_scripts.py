@@ -85,6 +85,11 @@ def test_one_failure_does_not_stop_the_others(tmp_path: Path, no_network: None, 
     assert "text: error: The IMDB reviews not found" in errors
 
 
+def test_nothing_to_verify_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert verify(["image", "text", "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Nothing prepared: image, text. To prepare: lra data TASK"
+
+
 @pytest.mark.parametrize("main", [prepare, verify])
 def test_an_unknown_task_is_one_line(main: Callable[[list[str]], int]) -> None:
     with pytest.raises(UserError, match="Did you mean 'pathx'"):
@@ -103,7 +108,7 @@ def test_verification_draws_samples_and_finds_damage(tmp_path: Path, capsys: pyt
     folders = {name: make_task(name, source="standin").prepare(tmp_path).folder for name in names}
     assert verify([*names, "text", "--data-dir", str(tmp_path)]) == 0
     output = capsys.readouterr().out
-    assert "nothing prepared" in output
+    assert "Nothing prepared: text. To prepare: lra data TASK\n" in output
     assert "no sample in two" in output
     pictures = list((tmp_path / "samples").glob("*.png"))
     assert len(pictures) == len(names)

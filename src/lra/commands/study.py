@@ -59,13 +59,13 @@ def explain_cell(arguments: list[str]) -> int:
     from lra.paths import workspace
     from lra.records.store import load_all
     from lra.studies.schema import load_study
-    from lra.tables.explain import explain
+    from lra.tables.explain import explain, wrapped
     from lra.tables.select import build
 
     if len(arguments) != 2:
         raise UserError("`lra study explain` needs a study and a cell: lra study explain s4d-lra s4d-legs:listops")
     records, _ = load_all(workspace() / "results")
-    print(visible(explain(build(load_study(arguments[0]), records), arguments[1])))
+    print(visible(wrapped(explain(build(load_study(arguments[0]), records), arguments[1]))))
     return 0
 
 

@@ -13,7 +13,7 @@ from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import load_studies, load_study, study_names
 from lra.tables import files, group, render
-from lra.tables.explain import explain
+from lra.tables.explain import explain, wrapped
 from lra.tables.html import report
 from lra.tables.select import Table, build
 from lra.terminal import Console, complain, visible
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     if options.explain:
         if len(tables) != 1:
             raise UserError("--explain needs one study: lra tables STUDY --explain ROW:COLUMN")
-        print(visible(explain(tables[0], options.explain)))
+        print(visible(wrapped(explain(tables[0], options.explain))))
     elif options.html:
         write_text(options.html, report(tables, records, problems))
         print(f"{options.html} written")

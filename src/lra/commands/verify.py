@@ -22,11 +22,11 @@ def main(arguments: list[str]) -> int:
     from lra.data.verify import Finding, draw, findings
 
     table = Table("task", "data", "check", "", "found")
-    wrong = False
+    wrong, missing = False, []
     for name, task in track(tasks.items(), "verifying", console=console):
         sets = ready(options.data_dir, task)
         if not sets:
-            table.add_row(name, "", "", "", f"nothing prepared; lra data {name}", style="dim")
+            missing.append(name)
         for one in sets:
             variant = "damaged" if one.meta is None else one.meta.variant
             damage = [Finding("meta.json", "wrong", one.error)]
@@ -41,8 +41,12 @@ def main(arguments: list[str]) -> int:
             if all(finding.verdict != "wrong" for finding in found):
                 path = options.data_dir / "samples" / f"{name}-{variant}-{one.folder.name}.png"
                 draw(*one.open(name), path)
-    console.print(table)
-    console.print(f"Samples with their targets: {options.data_dir / 'samples'}/*.png")
+    if table.row_count:
+        console.print(table)
+    if missing:
+        console.print(f"Nothing prepared: {', '.join(missing)}. To prepare: lra data TASK")
+    if len(missing) < len(tasks):
+        console.print(f"Samples with their targets: {options.data_dir / 'samples'}/*.png")
     return 1 if wrong else 0
 
 

@@ -93,7 +93,7 @@ def _targets(spec: TaskSpec, split: str, y: np.ndarray) -> Finding:
     classes = np.bincount(y, minlength=spec.outputs)
     verdict = "ok" if len(classes) == spec.outputs else "wrong"
     share = classes / classes.sum()
-    return Finding(f"{split} labels", verdict, f"{share.min():.1%} to {share.max():.1%} of {spec.outputs} classes")
+    return Finding(f"{split} labels", verdict, f"{spec.outputs} classes, {share.min():.1%} to {share.max():.1%} each")
 
 
 def _overlap(spec: TaskSpec, prepared: Prepared, splits: dict[str, BatchDataset]) -> Finding:

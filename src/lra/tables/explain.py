@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+
 from lra.records.schema import RunRecord
 from lra.tables import text
 from lra.tables.result import of_cell
@@ -29,6 +32,13 @@ def explain(table: Table, where: str) -> str:
     for group in ("complete", "partial", "failed", "excluded"):
         lines += [f"{group:9} {_record(cell, r, group)}" for r in getattr(cell, group)]
     return "\n".join(lines)
+
+
+def wrapped(text: str) -> str:
+    """An explanation at the width of the terminal, what goes on being indented; commands stay whole, to be copied."""
+    width = shutil.get_terminal_size().columns
+    whole = textwrap.TextWrapper(width, subsequent_indent=10 * " ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if line.startswith("run ") else whole.fill(line) for line in text.splitlines())
 
 
 def _record(cell: Cell, record: RunRecord, group: str) -> str:
