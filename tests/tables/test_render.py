@@ -8,7 +8,7 @@ from rich.console import Console
 
 from lra.figures import panels
 from lra.studies.schema import load_study
-from lra.tables import render
+from lra.tables import layout, render
 from lra.tables.explain import explain
 from lra.tables.files import FORMATS
 from lra.tables.select import build
@@ -82,6 +82,19 @@ def cells_of(markdown):
         titles = row[0] or titles
         row[0] = titles
     return rows
+
+
+def test_the_header_counts_what_stands_in_the_cells(table, golden):
+    """Eight runs of an hour stand there, six of them finished; two more are excluded, one with other data."""
+    lines = dict(layout.header(table))
+    assert lines["Complete"] == "4 of 6 cells; 6 runs in them"
+    assert lines["Hardware"] == "2 cores of a CPU; 8 h"
+    assert lines["Data"] == "listops official, pathx official"
+    excluded = build(table.study, [r for c in table.cells.values() for r in c.excluded], golden / "reported")
+    assert "Hardware" not in dict(layout.header(excluded))
+    (cell,) = (c for c in table.cells.values() if len(c.complete) == 3)
+    one = build(table.study, cell.complete[:1], golden / "reported")
+    assert dict(layout.header(one))["Complete"] == "1 of 6 cells; 1 run in them"
 
 
 def test_sizes_as_the_paper_prints_them():

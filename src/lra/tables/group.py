@@ -64,7 +64,7 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
         measured = [result for result in of_cell(cell) if result.records]
         groups.append(Group(name, dict(zip(keys, values, strict=True)), also, measured))
     if len(chosen) < len(records):
-        notes.append(f"{len(records) - len(chosen)} records without {' and '.join(keys)} are left out")
+        notes.append(f"left out: {text.count(len(records) - len(chosen), 'record')} without {' and '.join(keys)}")
     return Groups(keys, groups, notes, len(chosen))
 
 

@@ -45,11 +45,11 @@ def document(table: Table, compact: bool = False) -> Document:
 
 
 def header(table: Table) -> list[tuple[str, str]]:
-    """Protocol, seeds, data, hardware, code, date and coverage, all from the study and its records."""
+    """Protocol, seeds, data, hardware, code, date and coverage, all from the study and the records in its cells."""
     study = table.study
-    records = table.records
+    records = [r for c in table.cells.values() for r in c.counted]
     complete = sum(c.status in ("complete", "chance") for c in table.measured)
-    counted = [r for c in table.cells.values() for r in c.complete]
+    finished = sum(r.status == "complete" for r in records)
     lines = [
         ("About", study.description),
         ("Source", study.source),
@@ -59,7 +59,10 @@ def header(table: Table) -> list[tuple[str, str]]:
         seeds = ", ".join(map(str, study.seeds))
         lines += [
             ("Seeds", f"{seeds} planned a cell; n is the number of finished runs"),
-            ("Complete", f"{complete} of {len(table.measured)} cells; {len(counted)} runs in them"),
+            (
+                "Complete",
+                f"{complete} of {text.count(len(table.measured), 'cell')}; {text.count(finished, 'run')} in them",
+            ),
         ]
     if records:
         data = sorted({f"{r.data.task} {r.data.variant}" for r in records})
@@ -68,7 +71,7 @@ def header(table: Table) -> list[tuple[str, str]]:
         code = sorted({label for r in records for label in r.code_labels})
         lines += [
             ("Data", ", ".join(data)),
-            ("Hardware", f"{', '.join(devices)}; {hours:.3g} hours"),
+            ("Hardware", f"{', '.join(devices)}; {hours:.3g} h"),
             ("Code", ", ".join(code)),
             ("Date", max(r.finished_utc or r.created_utc for r in records)[:10]),
         ]
