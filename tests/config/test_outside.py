@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lra import paths
+from lra.commands import data, verify
 from lra.composition import compose, experiments, with_swaps
 from lra.config import Config, changes
 from lra.data.catalog import make_task, task_names
@@ -121,9 +122,16 @@ def test_a_study_and_its_reported_numbers_from_a_folder(mine):
     assert str(cell.reported.value) == "12.5"
 
 
-def test_tasks_from_a_folder(mine):
+def test_tasks_from_a_folder(mine, tmp_path, capsys):
+    """A task need not be a published one, also for the commands that prepare and verify all."""
     assert "mine" in task_names()
     assert make_task("mine").max_length == 9
+    folder = ["--data-dir", str(tmp_path / "data")]
+    assert data.main(folder) == 0
+    assert "nothing: made here" in capsys.readouterr().out
+    assert data.main(["mine", *folder]) == 0
+    assert verify.main(["mine", *folder]) == 0
+    assert "standin" in capsys.readouterr().out
 
 
 def test_an_installed_package_names_its_folder(tmp_path, monkeypatch):

@@ -128,6 +128,31 @@ def test_earlier_starts_are_kept(toy, monkeypatch):
     assert resumed.health == ["The code changed at step 12, where the run was resumed: lra."]
 
 
+def test_a_record_is_not_replaced_because_its_checkpoints_are_elsewhere(toy, monkeypatch):
+    """As in a clone, where records are and checkpoints are not."""
+    path = interrupted_record(toy, monkeypatch)
+    before, elsewhere = path.read_bytes(), toy["output_dir"]
+    toy["output_dir"] += "-new"
+    with pytest.raises(UserError, match=r"has 12 of 24 steps of this run, but there is no checkpoint .* force=true"):
+        run(toy)
+    assert path.read_bytes() == before
+    toy["output_dir"] = elsewhere
+    assert run(toy).status == "complete"
+
+
+def test_a_start_that_dies_before_its_first_checkpoint_takes_nothing_from_the_record(toy, monkeypatch):
+    path = interrupted_record(toy, monkeypatch)
+    before = store.load(path)
+    with monkeypatch.context() as patch:
+        stopping(patch, Stop(epoch=2, error=RuntimeError("again")))
+        patch.setattr(fit.Training, "save", lambda *_: pytest.fail("saved"))
+        with pytest.raises(RuntimeError, match="again"):
+            run(toy)
+    after = store.load(path)
+    assert (after.metrics.curve, after.budget.done_steps) == (before.metrics.curve, 12)
+    assert (after.starts(), after.status) == (before.starts(), "failed")
+
+
 def test_a_damaged_record_loses_no_checkpoints(toy, monkeypatch):
     whole = run(in_folder(toy, "whole"))
     path = interrupted_record(toy, monkeypatch)

@@ -80,6 +80,8 @@ def prepare(name: str, options: argparse.Namespace, console) -> None:
         if options.official is not None:
             task.write_official(prepared, options.official, progress)
     console.print(f"{name}: {prepared.meta.variant}, {time.perf_counter() - start:.1f} s, {prepared.folder}")
+    if options.root is not None:
+        console.print(f"A run uses it with task.path={options.root}")
 
 
 @contextmanager

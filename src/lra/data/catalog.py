@@ -9,7 +9,7 @@ from typing import Any
 
 from lra.composition import plain
 from lra.data.storage import Meta, Prepared
-from lra.data.task import PublishedTask
+from lra.data.task import Task
 from lra.errors import UserError, choose
 from lra.files import by_name, listed
 from lra.nodes import check_nodes, factory
@@ -21,7 +21,7 @@ def task_names() -> list[str]:
     return list(by_name(folder / "task" for folder in config_dirs()))
 
 
-def make_task(name: str, **options: Any) -> PublishedTask:
+def make_task(name: str, **options: Any) -> Task:
     """A task with the options of its YAML file and those given. Raises UserError for unknown names."""
     choose("The task", name, task_names())
     node = plain([f"task={name}"])["task"] | options
@@ -41,7 +41,7 @@ class Ready:
     def bytes(self) -> int:
         return 0 if self.meta is None else sum(info.bytes for info in self.meta.arrays.values())
 
-    def open(self, name: str) -> tuple[PublishedTask, Prepared]:
+    def open(self, name: str) -> tuple[Task, Prepared]:
         """The task `name` with the options that the set was prepared with, and the set."""
         if self.meta is None:
             raise UserError(self.error)
@@ -50,7 +50,7 @@ class Ready:
         return task, Prepared(self.folder, self.meta)
 
 
-def ready(data_dir: Path, task: PublishedTask) -> list[Ready]:
+def ready(data_dir: Path, task: Task) -> list[Ready]:
     """The prepared sets of a task, whatever their options and variant, and damaged ones."""
     sets = []
     for folder in listed(Path(data_dir) / task.stored_as, "*/"):

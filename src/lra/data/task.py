@@ -26,6 +26,7 @@ def silent(what: str, done: int, total: int) -> None:
 class Task(ABC):
     """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
 
+    needs: ClassVar[str] = "nothing: made here"  # what the data cost, for people
     resumable: ClassVar[bool] = False  # whether `build` resumes from what an interrupted one left behind
     workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
 
@@ -50,6 +51,15 @@ class Task(ABC):
     def dataset(self, prepared: Prepared, split: str) -> BatchDataset:
         """The split `train`, `val` or `test`."""
 
+    @property
+    def stored_as(self) -> str:
+        """Folder of the prepared data, that of `store`; tasks that differ in how batches are made only may share it."""
+        return self.spec.name
+
+    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
+        """Write the data in the official file layout. Raises UserError for tasks that cannot."""
+        raise UserError(f"{self.spec.name} has no generator, so there is no official layout to write.")
+
     def prepare(self, data_dir: Path, progress: Progress = silent) -> Prepared:
         """The prepared data, made first if need be."""
         return self.store(data_dir).prepare(lambda writer: self.build(writer, progress), self.resumable)
@@ -66,7 +76,6 @@ class PublishedTask(Task):
 
     version: ClassVar[int]  # of the code that makes the arrays
     default_source: ClassVar[GeneratedSource] = "download"
-    needs: ClassVar[str]  # what the default source costs, for people
 
     def __init__(self, source: GeneratedSource | None, path: str | None) -> None:
         default = "files" if path is not None else self.default_source
@@ -84,18 +93,9 @@ class PublishedTask(Task):
         """The file that remembers what raw files hold."""
         return Path(data_dir) / "hashes.json"
 
-    @property
-    def stored_as(self) -> str:
-        """Folder of the prepared data; tasks that differ in how batches are made only may share it."""
-        return self.spec.name
-
     def raw(self, data_dir: Path) -> Path:
         """Where raw data are looked for and downloaded to."""
         return Path(data_dir) / "raw" if self.path is None else self.path
-
-    def write_official(self, prepared: Prepared, folder: Path, progress: Progress = silent) -> None:
-        """Write the data in the official file layout. Raises UserError for tasks that cannot."""
-        raise UserError(f"{self.spec.name} has no generator, so there is no official layout to write.")
 
     def store(self, data_dir: Path) -> Store:
         try:

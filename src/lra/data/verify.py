@@ -13,7 +13,7 @@ import numpy as np
 from lra.data.datasets import BatchDataset, TokenPairs
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared
-from lra.data.task import PublishedTask
+from lra.data.task import Task
 from lra.errors import UserError
 from lra.vocabulary import SPLITS
 
@@ -32,7 +32,7 @@ class Finding:
     detail: str
 
 
-def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
+def findings(task: Task, prepared: Prepared) -> Iterator[Finding]:
     """All checks of one prepared set."""
     spec, meta = task.spec_of(prepared), prepared.meta
     try:
@@ -49,7 +49,7 @@ def findings(task: PublishedTask, prepared: Prepared) -> Iterator[Finding]:
     yield _overlap(spec, prepared, splits)
 
 
-def draw(task: PublishedTask, prepared: Prepared, path: Path) -> None:
+def draw(task: Task, prepared: Prepared, path: Path) -> None:
     """Draw test samples: images as images, other features as curves, tokens as text."""
     from matplotlib.figure import Figure
 
@@ -129,8 +129,11 @@ def _is_image(spec: TaskSpec) -> bool:
 
 
 def _text(tokens: np.ndarray, length: int, prepared: Prepared) -> str:
-    vocabulary = prepared.meta.facts["vocabulary"]
-    symbols = [vocabulary[token] for token in tokens[: min(length, 400)]]
-    text = (" " if "[MIN" in vocabulary else "").join(symbols)[:400].replace("\n", " ")
+    shown, vocabulary = tokens[: min(length, 400)], prepared.meta.facts.get("vocabulary")
+    if vocabulary is None:
+        text = " ".join(map(str, shown))[:400]
+    else:
+        symbols = [vocabulary[token] for token in shown]
+        text = (" " if "[MIN" in vocabulary else "").join(symbols)[:400].replace("\n", " ")
     text = text.encode("ascii", "replace").decode().replace("$", r"\$")
     return "\n".join(text[i : i + 80] for i in range(0, len(text), 80))

@@ -250,7 +250,7 @@ class RunRecord(Model):
             precision=self.compute.precision,
             steps=self.budget.done_steps,
         )
-        if not last.steps:
+        if last.steps == (self.earlier[-1].steps if self.earlier else 0):  # it died before its first checkpoint
             return self.earlier
         same = self.earlier and self.earlier[-1].model_copy(update={"steps": last.steps}) == last
         return [*(self.earlier[:-1] if same else self.earlier), last]

@@ -40,7 +40,7 @@ def new_record(
     run_dir: Path,
     previous: RunRecord | None,
 ) -> RunRecord:
-    """A record with `status: running`; `previous` is the one an earlier start of the same run left."""
+    """A record with `status: running`; `previous` is the one an earlier start of the same run left, to be resumed."""
     module, scaled, spec = assembled.module, assembled.scaled, assembled.spec
     groups = parameter_groups(module.model, config.optimizer)
     used = {split: len(assembled.splits[split]) for split in assembled.splits}
@@ -68,12 +68,18 @@ def new_record(
             kind=config.budget.kind,
             planned_epochs=scaled.epochs,
             planned_steps=scaled.steps,
-            done_epochs=0,
-            done_steps=0,
+            done_epochs=previous.budget.done_epochs if previous else 0,
+            done_steps=previous.budget.done_steps if previous else 0,
             fraction=scaled.fraction,
             reasons=scaled.reasons,
         ),
-        metrics=Metrics(name=spec.metric, higher_is_better=spec.higher_is_better, chance=assembled.chance),
+        metrics=Metrics(
+            name=spec.metric,
+            higher_is_better=spec.higher_is_better,
+            chance=assembled.chance,
+            best_val=previous.metrics.best_val if previous else None,
+            curve=previous.metrics.curve if previous else [],
+        ),
         selection=Selection(rule=f"{'max' if spec.higher_is_better else 'min'} val/{spec.metric}"),
         parameters=Parameters(
             total=sum(p.numel() for p in module.model.parameters()),

@@ -70,10 +70,13 @@ def run(
     stop = StopSignal(config.trainer.time_limit)
     with _exclusive(run_dir), process_group(), stop.caught():
         try:
-            if not config.force and (found := _previous(record_path, run_dir)) and found.status == "complete":
+            previous = None if config.force else _previous(record_path, run_dir)  # another process may have gone on
+            if previous is not None and previous.status == "complete":
                 if not brief:
-                    _show_finished(found, record_path, config, console)
-                return found  # another process has finished it since
+                    _show_finished(previous, record_path, config, console)
+                return previous
+            if previous is not None:
+                _check_checkpoints(previous, record_path, run_dir / "checkpoints")
             _clean(record_path)
             if words := forecast(config, make_task(config).spec):
                 console.print(words)
@@ -124,6 +127,18 @@ def _previous(record_path: Path, run_dir: Path) -> RunRecord | None:
             f"{error}. Delete {record_path}: the same command then resumes from the checkpoints in "
             f"{run_dir / 'checkpoints'}, which stay, and writes the record anew."
         ) from None
+
+
+def _check_checkpoints(previous: RunRecord, record_path: Path, folder: Path) -> None:
+    """Raise UserError if the run would start over and overwrite the record of what was done."""
+    from lra.training.checkpoint import saved
+
+    if previous.budget.done_steps and not saved(folder):
+        raise UserError(
+            f"{record_path} has {previous.budget.done_steps:,} of {previous.budget.planned_steps:,} steps of this run, "
+            f"but there is no checkpoint of it in {folder}. Put them there, or give output_dir=… if they lie "
+            "elsewhere; force=true trains the run from the start and replaces its record."
+        )
 
 
 def _clean(record_path: Path) -> None:
