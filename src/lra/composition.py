@@ -116,6 +116,17 @@ def _refuse(part: str, typed: Sequence[str], why: str) -> None:
         )
 
 
+def override(key: str, value: Any) -> str:
+    """`key=value` as Hydra's command line reads it."""
+    return f"{key}={_typed(value)}"
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def plain(overrides: Sequence[str]) -> dict[str, Any]:
     """Hydra's composition, as it is."""
     return _hydra(overrides)[0]

@@ -12,4 +12,5 @@ Variant = Literal["official", "regenerated", "modified", "subset", "standin"]  #
 RawSource = Literal["download", "files", "standin"]  # of tasks with published files
 GeneratedSource = Literal["generate", "download", "files", "standin"]
 BudgetKind = Literal["paper", "reduced", "demo", "smoke"]
+TRIALS: tuple[BudgetKind, ...] = ("demo", "smoke")  # shown on the terminal, but not in files that are committed
 Pooling = Literal["mean", "last"]  # over the valid positions

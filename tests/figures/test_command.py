@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from factory import make_record
 from PIL import Image
 
 from lra.commands.figures import kernels_of, main, saved
@@ -95,6 +96,17 @@ def test_a_reduced_run_is_said_to_be_reduced():
     title = run_figures.run_curve(record).get_suptitle()
     assert "▽" in title
     assert "not comparable with a paper: reduced budget" in title
+
+
+def test_trials_stay_out_of_the_figures(tmp_path, monkeypatch):
+    """A demo in a checkout must not change what is committed."""
+    trial = make_record("small/image-s4d", 0.3, kind="smoke", fraction=0.01, reasons=["1 of 2 epochs"])
+    seen = []
+    monkeypatch.setattr(store, "load_all", lambda _: ([trial, make_record("small/image-s4d", 0.6)], []))
+    monkeypatch.setattr(run_figures, "resources", lambda records: seen.extend(records))
+    with pytest.raises(UserError, match="no run to draw"):
+        main(["--resources", "--folder", str(tmp_path)])
+    assert [record.budget.kind for record in seen] == ["paper"]
 
 
 def test_nothing_to_draw(tmp_path):

@@ -69,6 +69,25 @@ def test_a_failed_run_has_no_number(shown):
     assert "verdict" not in text
 
 
+@pytest.mark.parametrize(
+    ("experiment", "changes", "overrides", "command"),
+    [
+        (
+            "lra/listops-s4",
+            {"kernel.init": ["legs", "fout"]},
+            ["x"],
+            "experiment=lra/listops-s4 'kernel.init=[legs,fout]'",
+        ),
+        ("custom/listops", {}, ["kernel=decay", "budget=smoke", "seed=3", "budget.epochs=2"], "kernel=decay"),
+    ],
+)
+def test_the_next_command_is_one_that_runs(shown, experiment, changes, overrides, command):
+    """Also that of a run without a recipe, which has a name that is none."""
+    record = make_record(experiment, 0.6, changes=changes, kind="smoke", fraction=0.1)
+    record.identity.overrides = overrides
+    assert f"python train.py {command} plan=true" in " ".join(shown(record).replace("│", "").split())
+
+
 def test_a_run_of_no_study(shown):
     text = shown(make_record("lra/listops-mine", 0.6))
     assert "no number for this run" in text

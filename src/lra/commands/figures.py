@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ from lra.mixers.convolution import Convolution
 from lra.models.classifier import Classifier
 from lra.paths import workspace
 from lra.records import store
+from lra.records.schema import RunRecord
 from lra.studies.schema import load_study
 from lra.tables import figures, run_figures
 from lra.tables.group import group
 from lra.tables.select import build
+from lra.vocabulary import TRIALS
 from lra.weights import load, untrained
 
 if TYPE_CHECKING:
@@ -58,19 +60,20 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     matplotlib.use("agg")
     results_dir, folder = workspace() / "results", options.folder
+    records = [r for r in store.load_all(results_dir)[0] if r.budget.kind not in TRIALS]
     if options.weights:
         paths = of_weights(options.weights, folder, options.length)
     elif options.run:
         record = store.find(options.run, results_dir)
         paths = saved({f"run-{record.run_id}": run_figures.run_curve(record)}, folder)
     elif options.study:
-        paths = saved(of_study(options.study, options.column), folder)
+        paths = saved(of_study(options.study, options.column, records), folder)
     elif options.group:
-        found = group(store.load_all(results_dir)[0], options.group, options.experiment)
+        found = group(records, options.group, options.experiment)
         name = "-".join(["by", *options.group]).replace(".", "-")
         paths = saved({name: figures.by_options(found)}, folder)
     else:
-        paths = saved({"time-and-memory": run_figures.resources(store.load_all(results_dir)[0])}, folder)
+        paths = saved({"time-and-memory": run_figures.resources(records)}, folder)
     for path in paths:
         print(path)
 
@@ -105,12 +108,12 @@ def kernels_of(model: Classifier, weights: Path) -> list[Kernel]:
     return found
 
 
-def of_study(name: str, columns: list[str] | None) -> dict[str, Figure | None]:
+def of_study(name: str, columns: list[str] | None, records: Sequence[RunRecord]) -> dict[str, Figure | None]:
     """A study's figures by the names of their files. Raises UserError for an unknown column."""
     study = load_study(name)
     known = [column.key for column in study.columns]
     chosen = [choose("The column", column, known) for column in columns or known]
-    table = build(study, store.load_all(workspace() / "results")[0])
+    table = build(study, records)
     table.study = study.model_copy(update={"columns": [column for column in study.columns if column.key in chosen]})
     stem = "-".join([name, *(columns or [])])
     return {

@@ -17,8 +17,7 @@ from lra.tables.explain import explain, wrapped
 from lra.tables.html import report
 from lra.tables.select import Table, build
 from lra.terminal import Console, complain, visible
-
-PASSING = ("demo", "smoke")  # budgets whose records are shown on the terminal but not in committed files
+from lra.vocabulary import TRIALS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> int:
             broken.append(str(error))
     problems += broken
     _left_out(problems)
-    lasting = [r for r in records if r.budget.kind not in PASSING]
+    lasting = [r for r in records if r.budget.kind not in TRIALS]
     published = [build(table.study, lasting) for table in tables]
     if options.explain:
         if len(tables) != 1:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lra.composition import compose, flat
+from lra.composition import compose, flat, override
 from lra.config import Config
 from lra.errors import UserError, choose, near
 from lra.recorded import comparable, recorded
@@ -89,7 +89,7 @@ def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str
     config = Config.parse(tree | {"seed": seed})
     arguments = [
         f"experiment={experiment}",
-        *(f"{k}={_value(v)}" for k, v in changes.items()),
+        *(override(key, value) for key, value in changes.items()),
         f"seed={seed}",
     ]
     run_id, folder = config.run_id(), config.results_dir / "runs" / experiment
@@ -123,13 +123,6 @@ def _from_elsewhere(config: Config, variants: Sequence[Variant], folder: Path) -
 def _composed(experiment: str, extra: tuple[str, ...]) -> str:
     """A recipe as JSON text (so that callers cannot change the cached one)."""
     return json.dumps(compose([f"experiment={experiment}", *extra]))
-
-
-def _value(value: Any) -> str:
-    """A value as Hydra's command line reads it."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_value, value))}]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def state(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -9,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lra.composition import experiments, override
 from lra.errors import UserError
 from lra.paths import CHECKOUT, short
 from lra.records import store
@@ -95,7 +97,7 @@ def result_card(
         ("next", _next(record, study)),
     ]:
         grid.add_row(Text(label, style="dim"), Text(words, overflow="fold"))
-    changes = ", ".join(f"{k}={v}" for k, v in record.identity.changes.items())
+    changes = ", ".join(text for text in _arguments(record) if not text.startswith("experiment="))
     name = " ".join(p for p in (record.identity.experiment, changes) if p)
     title = Text(f"{name}, seed {record.identity.seed}")
     return Panel(grid, title=title, title_align="left", expand=False)
@@ -125,13 +127,20 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
 
 def _next(record: RunRecord, study: str | None) -> str:
     """What to do after this run."""
-    changes = "".join(f" {k}={v}" for k, v in record.identity.changes.items())
-    command = f"{TRAIN} experiment={record.identity.experiment}{changes}"
+    command = f"{TRAIN} {shlex.join(_arguments(record))}".rstrip()
     if record.status != "complete":
         return "the same command resumes from the last checkpoint"
     if record.budget.kind != "paper":
         return f"{command} plan=true  (time and memory of the whole recipe)"
     return f"{TABLES} {study}" if study else f"{command} seed={record.identity.seed + 1}"
+
+
+def _arguments(record: RunRecord) -> list[str]:
+    """What makes this run but for seed and budget: the recipe and its changes, without a recipe what was typed."""
+    identity = record.identity
+    if identity.experiment in experiments():
+        return [f"experiment={identity.experiment}", *(override(k, v) for k, v in identity.changes.items())]
+    return [text for text in identity.overrides if not text.startswith(("seed=", "budget"))]
 
 
 def _our_words(record: RunRecord) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 
+from lra.composition import override
 from lra.records.schema import RunRecord
 from lra.tables import text
 from lra.tables.result import of_cell
@@ -22,7 +23,7 @@ def explain(table: Table, where: str) -> str:
         lines.append("paper     no number")
     if experiment is None:
         return "\n".join([*lines, "ours      nothing to run: the row is reported only"])
-    changes = " ".join(f"{k}={v}" for k, v in planned_changes.items())
+    changes = " ".join(override(key, value) for key, value in planned_changes.items())
     result = of_cell(cell)[0]
     lines += [
         f"ours      {'  '.join(p for p in (result.ours.text, result.difference.text) if p)}",

@@ -46,7 +46,7 @@ def run_curve(record: RunRecord) -> Figure | None:
 def resources(records: Iterable[RunRecord]) -> Figure | None:
     """Seconds a step, hours and peak memory of every finished run, by recipe, which names task and model.
 
-    One color for each hardware; hollow where the budget was cut.
+    One color for each hardware; hollow where the budget was cut. A run on several has no one speed.
     """
     finished = [r for r in records if r.metrics.test and r.compute.wall_s > 0]
     if not finished:
@@ -54,21 +54,21 @@ def resources(records: Iterable[RunRecord]) -> Figure | None:
     recipes = sorted({r.identity.experiment for r in finished}, reverse=True)
     devices = sorted({", then ".join(r.hardware) for r in finished})
     measures = {
-        "seconds a step": lambda c: 1 / c.steps_per_s if c.steps_per_s else None,
-        "hours in all": lambda c: c.wall_s / 3600,
-        "GiB of memory at most": lambda c: c.peak_memory_bytes and c.peak_memory_bytes / 2**30,
+        "seconds a step": lambda r: 1 / r.compute.steps_per_s if r.compute.steps_per_s and not r.hardware[1:] else None,
+        "hours in all": lambda r: r.compute.wall_s / 3600,
+        "GiB of memory at most": lambda r: r.compute.peak_memory_bytes and r.compute.peak_memory_bytes / 2**30,
     }
     figure, axes_of = panels(len(measures), 1.1 + 0.25 * len(recipes), "Time and memory of finished runs")
     for axes, (label, measure) in zip(axes_of, measures.items(), strict=True):
-        shown = [(record, value) for record in finished if (value := measure(record.compute))]
+        shown = [(record, value) for record in finished if (value := measure(record))]
         for record, value in shown:
             color = COLORS[devices.index(", then ".join(record.hardware)) % len(COLORS)]
             fill = color if record.budget.kind == "paper" else "white"
             y = recipes.index(record.identity.experiment)
             axes.plot(value, y, "o", color=color, markerfacecolor=fill, alpha=0.8)
         name_rows(axes, recipes if axes is axes_of[0] else [""] * len(recipes))
-        axes.set(xlabel=label)
         spread(axes, [value for _, value in shown])
+        axes.set(xlabel=f"{label} (logarithmic)" if axes.get_xscale() == "log" else label)
     for i, device in enumerate(devices):
         figure.axes[0].plot([], [], "o", color=COLORS[i % len(COLORS)], label=device)
     if any(record.budget.kind != "paper" for record in finished):
