@@ -1,4 +1,4 @@
-"""Shared fixtures: two threads, no network, a toy configuration."""
+"""Shared fixtures: one thread, no network, a toy configuration."""
 
 import socket
 from collections.abc import Iterator

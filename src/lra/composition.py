@@ -33,7 +33,7 @@ FAMILY = (
     "bidirectional",
     "mask_padding",
     "conventions",
-)  # what configs/recipe says to models that have it
+)  # configs/recipe sets them; not all models have them
 
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
@@ -78,8 +78,9 @@ def _swapped(
     for key in typed:
         if key.startswith(f"{part}."):
             _copy(composed, node, key.split(".")[1:])
-    shown = ", ".join(f"{key}={value}" for key, value in kept.items()) or "nothing"
-    return node, f"{part}={name} in place of the recipe's {part}; of its options the recipe's are: {shown}"
+    shown = ", ".join(f"{key}={value}" for key, value in kept.items())
+    options = f"of its options the recipe's are: {shown}" if kept else "its options are its own, none is the recipe's"
+    return node, f"{part}={name} in place of the recipe's {part}; {options}"
 
 
 def _copy(source: Mapping[str, Any], into: dict[str, Any], path: Sequence[str]) -> None:

@@ -106,7 +106,7 @@ def test_every_model_has_layers_and_features(mine):
 def test_a_mixer_of_ones_own_in_a_papers_recipe(mine):
     overrides = ["experiment=lra/listops-s4d", "mixer=sum"]
     tree, notes = with_swaps(compose(overrides[:1]), overrides)
-    assert notes == ["mixer=sum in place of the recipe's mixer; of its options the recipe's are: nothing"]
+    assert notes == ["mixer=sum in place of the recipe's mixer; its options are its own, none is the recipe's"]
     found = changes(Config.parse(compose(overrides)), "lra/listops-s4d")
     assert found["mixer._target_"] == "running.Sum"
     with pytest.raises(UserError, match="kernel changes nothing here: Sum has no kernel"):

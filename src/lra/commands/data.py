@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from lra.cli import count
 from lra.data.catalog import make_task, ready, task_names
-from lra.data.task import Progress
 from lra.errors import Interrupted, UserError, key_value
 from lra.paths import workspace
 from lra.vocabulary import SPLITS
@@ -66,6 +63,8 @@ def prepare(name: str, options: argparse.Namespace, console) -> None:
     """Prepare one task and say how long it took."""
     import yaml
 
+    from lra.training.report import preparation
+
     pairs = dict(key_value(item, "max_length=2048") for item in options.set)
     settings = {key: yaml.safe_load(value) for key, value in pairs.items()}
     for key, value in (("source", options.source), ("path", options.root)):
@@ -75,35 +74,13 @@ def prepare(name: str, options: argparse.Namespace, console) -> None:
     if options.workers is not None:
         task.workers = options.workers
     start = time.perf_counter()
-    with bar(console) as progress:
+    with preparation(console) as progress:
         prepared = task.prepare(options.data_dir, progress)
         if options.official is not None:
             task.write_official(prepared, options.official, progress)
     console.print(f"{name}: {prepared.meta.variant}, {time.perf_counter() - start:.1f} s, {prepared.folder}")
     if options.root is not None:
         console.print(f"A run uses it with task.path={options.root}")
-
-
-@contextmanager
-def bar(console) -> Iterator[Progress]:
-    """A progress bar that follows whatever the preparation is doing."""
-    from rich import progress as rich
-
-    columns = [
-        rich.TextColumn("{task.description}", markup=False),
-        rich.BarColumn(),
-        rich.TaskProgressColumn(),
-    ]
-    columns += [rich.TimeElapsedColumn(), rich.TimeRemainingColumn()]
-    with rich.Progress(*columns, console=console) as shown:
-        steps: dict[str, rich.TaskID] = {}
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in steps:
-                steps[what] = shown.add_task(what, total=total)
-            shown.update(steps[what], completed=done, total=total)
-
-        yield progress
 
 
 def summary(data_dir: Path, names: list[str]):
