@@ -7,11 +7,12 @@ A recipe writes the options of its own kernel, mixer and model. Another one put 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from lra.errors import UserError
+from lra.errors import UserError, near
 from lra.files import listed
 from lra.nodes import CONVOLUTION, names_of, takes, target
 from lra.paths import CONFIG_DIR, config_dirs
@@ -19,8 +20,9 @@ from lra.paths import CONFIG_DIR, config_dirs
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Options that mean the same in every class that has them.
+# The parts of a recipe that can be swapped, and their options that mean the same in every class that has them.
 FRAME = {
+    "scheduler": (),
     "kernel": ("state_size", "dt_min", "dt_max"),
     "mixer": (),
     "model": (
@@ -51,6 +53,7 @@ def with_swaps(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[d
     nothing uses.
     """
     tree, notes = copy.deepcopy(dict(composed)), []
+    _check_names(overrides)
     typed = [text.lstrip("+~").partition("=")[0] for text in overrides]
     chosen = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
     chosen = {part: chosen[part] for part in FRAME if part in chosen}
@@ -66,6 +69,16 @@ def with_swaps(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[d
                 notes.append(note)
     _drop_unused(tree, typed)
     return tree, notes
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    """Raise UserError for a recipe by another name than its own, under which its record would be lost."""
+    for text in overrides:
+        key, _, value = text.partition("=")
+        name = value.strip("'\"")
+        odd = name.startswith("[") or name.endswith(".yaml") or {"", ".", ".."} & set(name.split("/"))
+        if key.lstrip("+") == "experiment" and odd:
+            raise UserError(f"{text}: name one recipe as --help lists it.{near(name, experiments())}")
 
 
 def _swapped(
@@ -96,6 +109,8 @@ def _copy(source: Mapping[str, Any], into: dict[str, Any], path: Sequence[str]) 
 
 def _drop_unused(tree: dict[str, Any], typed: Sequence[str]) -> None:
     """Empty the kernel and the mixer where the model has none. Raises UserError if one of them was asked for."""
+    if gone := [part for part in FRAME if part not in tree]:
+        raise UserError(f"~{gone[0]} leaves no {gone[0]}; a run has one of each: {', '.join(FRAME)}.")
     model = target(tree["model"]).__name__
     for key in FAMILY:
         if key not in names_of(tree["model"]) and f"model.{key}" not in typed:
@@ -135,9 +150,8 @@ def plain(overrides: Sequence[str]) -> dict[str, Any]:
 
 def _hydra(overrides: Sequence[str], with_choices: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
     """Hydra's composition, and the names chosen for groups if asked for. Inside a run, with the run's search path."""
-    path = f"hydra.searchpath=[{','.join(_searchpath())}]"
     given = any(text.startswith("hydra.searchpath=") for text in overrides)
-    composed = _composed((*overrides, *([] if given else [path])), with_choices, _edited())
+    composed = _composed((*overrides, *([] if given else [searchpath(_searchpath())])), with_choices, _edited())
     return copy.deepcopy(composed)
 
 
@@ -175,6 +189,17 @@ def as_dict(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=resolve))
+
+
+def searchpath(places: Sequence[str]) -> str:
+    """Hydra's option for places of configurations, whatever signs are in their names.
+
+    Raises UserError for `${`, which Hydra would replace.
+    """
+    if odd := [place for place in places if "${" in place]:
+        raise UserError(f"{odd[0]} has ${{ in its name, which stands for a value in configurations. Rename the folder.")
+    escaped = (re.sub(r"(\\+)$", r"\1\1", re.sub(r'(\\*)"', r'\1\1\\"', place)) for place in places)
+    return "hydra.searchpath=[" + ",".join(f'"{place}"' for place in escaped) + "]"
 
 
 def _searchpath() -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -233,6 +233,8 @@ def changes(config: Config, experiment: str | None) -> dict[str, Any]:
     base = Config.parse(compose([f"experiment={experiment}"] if experiment else []))
     ours, recipe = flat(config.identity()), flat(base.identity())
     other = tuple(f"{name}." for name in NODES if getattr(config, name) and _other(config, base, name))
+    if config.scheduler.name != base.scheduler.name:
+        other = (*other, "scheduler.")
     return {
         key: ours.get(key)
         for key in sorted(ours.keys() | recipe.keys())
@@ -254,12 +256,21 @@ def _other(config: Config, base: Config, name: str) -> bool:
     return getattr(config, name).get("_target_") != getattr(base, name).get("_target_")
 
 
+def _key(loc: Sequence[str | int]) -> str:
+    """The option that pydantic means, which puts the name of the schedule between `scheduler` and its options."""
+    parts = [str(part) for part in loc]
+    return ".".join(parts[:1] + parts[2:] if parts[0] == "scheduler" and len(parts) > 2 else parts)
+
+
 def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[str]:
-    known = list(flat(composed))
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(key, [k for k in known if k != key], n=1)
+    problems = [(problem, _key(problem["loc"])) for problem in error.errors()]
+    refused = {key for problem, key in problems if problem["type"] == "extra_forbidden"}
+    known = [key for key in flat(composed) if key not in refused]
+    for problem, key in problems:
+        if key in refused:
+            close = difflib.get_close_matches(key, known, n=1)
             yield f"{key}: no such option." + (f" Did you mean {close[0]!r}?" if close else "")
+        elif problem["type"] == "union_tag_not_found":
+            yield f"{key}: is missing; choose one, such as {key}=cosine"
         else:
             yield sentence(key, problem)

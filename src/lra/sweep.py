@@ -38,6 +38,8 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check the jobs, and let Optuna live with failed ones."""
         Sweep.folder = Path(config.hydra.sweep.dir)
+        for note in (Sweep.folder / NOTES).glob("*.json"):  # of an earlier sweep that was given the same folder
+            note.unlink()
         if "max_failure_rate" in config.hydra.sweeper:
             with read_write(config.hydra.sweeper):
                 config.hydra.sweeper.max_failure_rate = 1.0
@@ -138,6 +140,8 @@ def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
     given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parsed = OverridesParser.create(config_loader=loader).parse_overrides([*given, *config.hydra.overrides.task])
     (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not jobs:
+        raise UserError("The sweep has no runs: one of its lists is empty, such as a glob that matches nothing.")
     return jobs
 
 

@@ -139,6 +139,12 @@ def test_other_launchers_are_those_that_hydra_knows():
         ("kernel.dt_min=1.0 kernel.dt_max=0.1", "dt_min"),
         ("+seed=1", "seed"),
         ("experiment=", "experiment"),
+        ("experiment=lra/../lra/listops-s4d", "name one recipe as --help lists it. Did you mean 'lra/listops-s4d'"),
+        ("experiment=lra/listops-s4d.yaml", "name one recipe"),
+        ("experiment=[lra/listops-s4d,lra/text-s4d]", "name one recipe"),
+        ("~mixer", "~mixer leaves no mixer"),
+        ("~scheduler", "scheduler: is missing; choose one, such as scheduler=cosine"),
+        ("+scheduler.warmup=3", "scheduler.warmup: no such option. Did you mean 'scheduler.warmup_steps'?"),
     ],
 )
 def test_what_no_run_can_have_is_refused(overrides, part):

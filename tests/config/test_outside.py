@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lra import paths
 from lra.commands import data, verify
+from lra.commands.train import added_searchpath
 from lra.composition import compose, experiments, with_swaps
 from lra.config import Config, changes
 from lra.data.catalog import make_task, task_names
@@ -112,6 +114,23 @@ def test_a_mixer_of_ones_own_in_a_papers_recipe(mine):
     with pytest.raises(UserError, match="kernel changes nothing here: Sum has no kernel"):
         compose([*overrides, "kernel=s4"])
     assert tree["kernel"] == {}
+
+
+@pytest.mark.parametrize("name", ["a,b", "a b", "[a]", "a=b", "it's", 'say "a"', "(a)", "~a", "ü", "a\\"])
+def test_a_folder_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("LRA_PATH", str(write(tmp_path / name)))
+    monkeypatch.syspath_prepend(str(tmp_path / name))
+    assert compose(["experiment=mine/sum"])["mixer"]["scale"] == 0.5
+    # and on the command line, where Hydra parses it
+    (option,) = added_searchpath([])
+    (parsed,) = OverridesParser.create().parse_overrides([option])
+    assert parsed.value() == [f"file://{tmp_path / name / 'configs'}"]
+
+
+def test_a_folder_whose_name_is_an_interpolation_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("LRA_PATH", str(write(tmp_path / "a${x}")))
+    with pytest.raises(UserError, match="Rename the folder"):
+        compose(["experiment=mine/sum"])
 
 
 def test_a_study_and_its_reported_numbers_from_a_folder(mine):

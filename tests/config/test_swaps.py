@@ -76,8 +76,17 @@ def test_the_frame_is_the_recipes_and_the_rest_the_parts_own():
     assert not {"kernel.discretization", "kernel.state_size"} & found.keys()
 
 
+@pytest.mark.parametrize("name", ["plateau", "multistep", "constant", "s5", "inverse_sqrt"])
+def test_a_schedule_of_another_kind_has_its_own_options(name):
+    config = Config.parse(compose(["experiment=lra/listops-s4d", f"scheduler={name}"]))
+    assert config.scheduler.model_dump(mode="json") == plain([f"scheduler={name}"])["scheduler"]
+    found = changes(config, "lra/listops-s4d")
+    assert found["scheduler.name"] == name
+    assert None not in found.values()
+
+
 def test_the_recipes_own_part_is_no_change():
-    for part in ("kernel=s4d", "mixer=convolution", "model=ssm"):
+    for part in ("kernel=s4d", "mixer=convolution", "model=ssm", "scheduler=cosine"):
         overrides = ["experiment=lra/listops-s4d", part, "kernel.init=lin"]
         assert compose(overrides) == compose(["experiment=lra/listops-s4d", "kernel.init=lin"])
 

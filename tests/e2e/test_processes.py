@@ -179,3 +179,19 @@ def test_torchrun_must_agree(toy, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="torchrun started 2 processes"):
         run(toy)
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("LOCAL_RANK=1", "LOCAL_RANK=1 .* unset it"),
+        ("SLURM_PROCID=-1", "SLURM_PROCID=-1 .* unset it"),
+        ("RANK=x", "RANK='x' in the environment is no number"),
+        ("TORCHELASTIC_RUN_ID=x", "WORLD_SIZE='' in the environment is no number"),
+    ],
+)
+def test_a_rank_that_is_left_over_loses_no_run(toy, monkeypatch, variable, said):
+    """Such a process would train in silence and write no record."""
+    monkeypatch.setenv(*variable.split("="))
+    with pytest.raises(UserError, match=said):
+        run(toy)

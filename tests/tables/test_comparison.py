@@ -75,8 +75,14 @@ def test_a_failed_run_has_no_number(shown):
         (
             "lra/listops-s4",
             {"kernel.init": ["legs", "fout"]},
-            ["x"],
+            [],
             "experiment=lra/listops-s4 'kernel.init=[legs,fout]'",
+        ),
+        (
+            "lra/listops-s4d",
+            {"mixer._target_": "lra.mixers.attention.Attention", "kernel": {}},
+            ["experiment=lra/listops-s4d", "mixer=attention", "task.path=data/raw", "budget=smoke"],
+            "experiment=lra/listops-s4d mixer=attention task.path=data/raw",
         ),
         ("custom/listops", {}, ["kernel=decay", "budget=smoke", "seed=3", "budget.epochs=2"], "kernel=decay"),
     ],

@@ -77,6 +77,26 @@ def test_tokens_have_no_rate(toy, tmp_path):
         evaluate(record.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
 
 
+@pytest.mark.parametrize(
+    "override", ["kernel=s4", "model.layers=3", "task=text", "seed=3", "budget=demo", "trainer={}"]
+)
+def test_what_was_trained_cannot_be_changed(override):
+    with pytest.raises(UserError, match=re.escape(f"{override}: a finished run is evaluated as it was trained")):
+        evaluate("any", [override])
+
+
+def test_each_evaluation_has_a_record_of_its_own(waves, tmp_path):
+    options = [*folders(tmp_path), "trainer.accelerator=cpu"]
+    (single, first), (double, second) = (
+        evaluate(waves.run_id, [*options, *precision], TOY) for precision in ([], ["trainer.precision=64-true"])
+    )
+    assert (single.precision, double.precision) == ("32-true", "64-true")
+    assert first != second
+    assert first.exists()
+    with pytest.raises(UserError, match=r"task.rate is True"):
+        evaluate(waves.run_id, [*options, "task.rate=true"], TOY)
+
+
 def test_mistakes(waves, tmp_path):
     with pytest.raises(UserError, match="There is no run 'zzz'"):
         evaluate("zzz", folders(tmp_path))

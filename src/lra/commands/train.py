@@ -7,6 +7,7 @@ import sys
 
 from lra import __version__, environment
 from lra.cli import explain_errors
+from lra.composition import searchpath
 from lra.paths import CONFIG_DIR, config_dirs, workspace
 
 
@@ -74,4 +75,4 @@ def added_searchpath(arguments: list[str]) -> list[str]:
     others = [f"file://{folder}" for folder in config_dirs()[1:]]
     if not others or any(text.startswith("hydra.searchpath=") for text in arguments):
         return []
-    return [f"hydra.searchpath=[{','.join(others)}]"]
+    return [searchpath(others)]

@@ -117,7 +117,7 @@ def load_all(results_dir: Path) -> tuple[list[RunRecord], list[str]]:
             problems.append(str(error))
             continue
         home = path(record, results_dir)
-        if file == home:
+        if home.exists() and home.samefile(file):
             records.append(record)
         elif home.exists():
             problems.append(f"{file}: a duplicate of {home}; remove one of them")

@@ -23,6 +23,7 @@ from lra.tables.reported import Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
 
+NOT_AGAIN = ("seed=", "budget", "force=", "plan=")  # what the next command of a run does not take from its own
 TRAIN, TABLES = ("python train.py", "python scripts/make_tables.py") if CHECKOUT else ("lra train", "lra tables")
 
 
@@ -97,9 +98,11 @@ def result_card(
         ("next", _next(record, study)),
     ]:
         grid.add_row(Text(label, style="dim"), Text(words, overflow="fold"))
-    changes = ", ".join(text for text in _arguments(record) if not text.startswith("experiment="))
-    name = " ".join(p for p in (record.identity.experiment, changes) if p)
-    title = Text(f"{name}, seed {record.identity.seed}")
+    identity = record.identity
+    known = identity.experiment in experiments()
+    changes = [override(k, v) for k, v in identity.changes.items()] if known else _typed(record)
+    name = " ".join(p for p in (identity.experiment, ", ".join(changes)) if p)
+    title = Text(f"{name}, seed {identity.seed}")
     return Panel(grid, title=title, title_align="left", expand=False)
 
 
@@ -127,7 +130,7 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
 
 def _next(record: RunRecord, study: str | None) -> str:
     """What to do after this run."""
-    command = f"{TRAIN} {shlex.join(_arguments(record))}".rstrip()
+    command = f"{TRAIN} {shlex.join(_typed(record))}".rstrip()
     if record.status != "complete":
         return "the same command resumes from the last checkpoint"
     if record.budget.kind != "paper":
@@ -135,12 +138,11 @@ def _next(record: RunRecord, study: str | None) -> str:
     return f"{TABLES} {study}" if study else f"{command} seed={record.identity.seed + 1}"
 
 
-def _arguments(record: RunRecord) -> list[str]:
-    """What makes this run but for seed and budget: the recipe and its changes, without a recipe what was typed."""
+def _typed(record: RunRecord) -> list[str]:
+    """The options of the command that made this run, but for seed and budget; those that are equal to it otherwise."""
     identity = record.identity
-    if identity.experiment in experiments():
-        return [f"experiment={identity.experiment}", *(override(k, v) for k, v in identity.changes.items())]
-    return [text for text in identity.overrides if not text.startswith(("seed=", "budget"))]
+    made = [f"experiment={identity.experiment}", *(override(k, v) for k, v in identity.changes.items())]
+    return [text for text in identity.overrides or made if not text.startswith(NOT_AGAIN)]
 
 
 def _our_words(record: RunRecord) -> str:

@@ -26,7 +26,9 @@ from lra.records.schema import EvaluationRecord, RunRecord, Score
 from lra.training.assemble import Assembled, assemble, make_trainer
 from lra.training.callbacks import Diverged, check_finite
 from lra.training.checkpoint import saved
-from lra.training.processes import check_launch, prepare_process
+from lra.training.processes import check_launch, precision, prepare_process
+
+OPEN = ("task.", "trainer.", "data_dir=", "output_dir=", "results_dir=")  # overrides that a finished run can bear
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     besides this one that the record's classes may come from. Raises UserError if there is no such run, or several,
     or if it did not finish, or if its best checkpoint is gone or changed.
     """
+    if fixed := [text for text in overrides if not text.startswith(OPEN)]:
+        raise UserError(
+            f"{fixed[0]}: a finished run is evaluated as it was trained. What can be given: "
+            f"{', '.join(f'{key}…' for key in OPEN)}"
+        )
     task = [text for text in overrides if text.startswith("task.")]
     composed = compose([text for text in overrides if text not in task])
     record = store.find(run, Config.parse(composed).results_dir)
@@ -61,7 +68,7 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
             resolved["trainer"][key] = composed["trainer"][key]
     resolved["task"] = resolved["task"] | as_dict(OmegaConf.from_dotlist(task), resolve=False).get("task", {})
     rate = resolved["task"].pop("rate", 1)
-    if not isinstance(rate, int) or rate < 1:
+    if type(rate) is not int or rate < 1:
         raise UserError(f"task.rate is {rate!r}; it must be a whole number of at least 1.")
     check_foreign({name: resolved[name] for name in NODES}, allow)
     config = Config.parse(resolved)
@@ -95,20 +102,20 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
         check_finite("test", logged, finished.step)
     except Diverged as error:
         raise UserError(f"The test of run {record.run_id} has no result: {error}.") from None
-    changes = task_changes(overrides)
+    changes, used, data = task_changes(overrides), precision(config.trainer), assembled.fingerprint
     evaluation = EvaluationRecord(
-        evaluation_id=_hash({"run": record.run_id, "changes": changes}),
+        evaluation_id=_hash({"run": record.run_id, "changes": changes, "precision": used, "data": data}),
         run_id=record.run_id,
         experiment=record.identity.experiment,
         created_utc=capture.now(),
         changes=changes,
         variant=assembled.variant,
-        fingerprint=assembled.fingerprint,
+        fingerprint=data,
         metric=assembled.spec.metric,
         test=Score.of(assembled.spec.metric, logged),
         checkpoint_sha256=file_sha256(finished.checkpoint),
         device=capture.device_name(assembled.module.device),
-        precision=config.trainer.precision,
+        precision=used,
         code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv, record.config),
     )
     return evaluation, store.write_evaluation(evaluation, config.results_dir)

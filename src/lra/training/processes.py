@@ -31,7 +31,7 @@ def is_main() -> bool:
     """Whether this process writes records and speaks; of those that train together, one does."""
     rank = getattr(rank_zero_only, "rank", None)
     if rank is None:  # Lightning is not imported yet; it would find the same
-        rank = int(next((os.environ[v] for v in RANK_VARIABLES if v in os.environ), 0))
+        rank = next((_number(v) for v in RANK_VARIABLES if v in os.environ), 0)
         rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning's own note on a function
     return rank == 0
 
@@ -40,8 +40,8 @@ def training_device(trainer: Trainer) -> torch.device:
     """The device that this process trains on: a CUDA device or the CPU (Apple's MPS has no float64)."""
     if trainer.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    local = next((os.environ[v] for v in LOCAL_VARIABLES if v in os.environ), 0)
-    return torch.device("cuda", int(local) if trainer.devices > 1 else 0)  # one device each: it is the first
+    local = next((_number(v) for v in LOCAL_VARIABLES if v in os.environ), 0)
+    return torch.device("cuda", local if trainer.devices > 1 else 0)  # one device each: it is the first
 
 
 def prepare_process(trainer: Trainer) -> None:
@@ -68,17 +68,33 @@ def _tf32(trainer: Trainer) -> bool:
     return trainer.tf32 and training_device(trainer).type == "cuda"
 
 
+def _number(name: str) -> int:
+    """A variable of a launcher. Raises UserError if it is no number."""
+    text = os.environ.get(name, "")
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"{name}={text!r} in the environment is no number. Launchers set it; unset it.") from None
+
+
 def check_launch(trainer: Trainer) -> None:
-    """Raise UserError if there are too few GPUs, or if torchrun started another number of processes than asked."""
+    """Raise UserError if there are too few GPUs, or if the environment speaks of other processes than the trainer."""
     gpus = torch.cuda.device_count()
     if trainer.accelerator == "gpu" and gpus < trainer.devices:
         raise UserError(
             f"trainer.accelerator=gpu with trainer.devices={trainer.devices}, but PyTorch sees {gpus} GPUs here. "
             "Use no more devices than that, or trainer.accelerator=auto."
         )
+    for name in (v for v in RANK_VARIABLES if v in os.environ):
+        if not 0 <= _number(name) < trainer.processes:
+            raise UserError(
+                f"{name}={os.environ[name]} in the environment says which of several processes this is, but "
+                f"trainer.devices={trainer.devices} and trainer.num_nodes={trainer.num_nodes} make "
+                f"{trainer.processes}. Let the two agree, or unset it if it is left over from another command."
+            )
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
-    if (started := int(os.environ["WORLD_SIZE"])) != trainer.processes:
+    if (started := _number("WORLD_SIZE")) != trainer.processes:
         raise UserError(
             f"torchrun started {started} processes, but trainer.devices={trainer.devices} and "
             f"trainer.num_nodes={trainer.num_nodes} make {trainer.processes}. Let the two agree."

@@ -93,7 +93,8 @@ def run(
             stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows
             why = "Interrupted" if interrupted.signum is not None else "The time limit is reached"
             queued = is_main() and interrupted.signum not in (None, signal.SIGINT) and requeue()
-            then = "SLURM will start it again" if queued else "The same command resumes from what is saved"
+            resumes = "The same command without force=true resumes" if config.force else "The same command resumes"
+            then = "SLURM will start it again" if queued else f"{resumes} from what is saved"
             console.print(f"{why}. {then}.")
             sys.exit(interrupted.exit_status if is_main() else 0)
         if not brief:
