@@ -60,9 +60,16 @@ def test_check_names_what_is_stale(run, results):
     (results / "tables" / "s4-lra.csv").unlink()
     code, _, err = run("--check")
     assert code == 1
+    assert "gone.md: no study makes it; delete it\nRun `lra tables` and commit" in err
     named = [line.split(": ")[1].rpartition("/")[2] for line in err.splitlines() if line.startswith("stale")]
     of = {study: [f"{study}.{suffix}" for suffix in ("md", "csv", "tex")] for study in ("first-cells", "s4d-lra")}
     assert named == [*of["first-cells"], "s4-lra.csv", *of["s4d-lra"], "gone.md"]
+
+
+def test_what_no_study_makes_is_to_be_deleted(run, results):
+    run()
+    (results / "tables" / "gone.md").write_text("")
+    assert run("--check")[2] == f"stale: {results}/tables/gone.md: no study makes it; delete it\n"
 
 
 def test_one_study_only(run, results):

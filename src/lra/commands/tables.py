@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from lra.errors import UserError
@@ -91,14 +90,13 @@ def wanted(tables: list[Table], options: argparse.Namespace) -> dict[Path, str]:
 
 
 def check(tables: list[Table], options: argparse.Namespace) -> int:
-    complaints = files.stale(wanted(tables, options))
-    if not options.study:
-        complaints += files.orphans(study_names(), options.results_dir)
-    for complaint in complaints:
+    stale = files.stale(wanted(tables, options))
+    orphans = [] if options.study else files.orphans(study_names(), options.results_dir)
+    for complaint in stale + orphans:
         complain(f"stale: {complaint}")
-    if complaints:
-        print("Run `lra tables` and commit what it makes.", file=sys.stderr)
-    return 1 if complaints else 0
+    if stale:
+        complain("Run `lra tables` and commit what it makes.")
+    return 1 if stale or orphans else 0
 
 
 def write(tables: list[Table], published: list[Table], options: argparse.Namespace) -> None:

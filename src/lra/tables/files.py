@@ -73,4 +73,4 @@ def orphans(names: Iterable[str], results_dir: Path) -> list[str]:
     """A sentence for each table file that none of the named studies makes."""
     names = set(names)
     files = (f for suffix in FORMATS for f in (results_dir / "tables").glob(f"*.{suffix}"))
-    return [f"{file}: no study makes it" for file in sorted(files) if file.stem not in names]
+    return [f"{file}: no study makes it; delete it" for file in sorted(files) if file.stem not in names]
