@@ -10,6 +10,7 @@ import pytest
 from lra.composition import compose, experiments
 from lra.config import Config
 from lra.paths import CHECKOUT
+from lra.tables import text
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 LINES = [
@@ -54,6 +55,12 @@ def test_linked_files_exist():
     links = [link.partition("#")[0] for link in found if not link.startswith("http")]
     assert links
     assert [path for path in links if not (CHECKOUT / path).exists()] == []
+
+
+def test_every_mark_is_explained():
+    page = (CHECKOUT / "docs/protocol.md").read_text(encoding="utf-8")
+    assert [words for words in text.LEGEND.values() if f"- {words}\n" not in page] == []
+    assert "docs/protocol.md#marks" in README
 
 
 def test_every_picture_is_shown_on_a_page():
