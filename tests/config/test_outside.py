@@ -147,7 +147,7 @@ def test_tasks_from_a_folder(mine, tmp_path, capsys):
     assert make_task("mine").max_length == 9
     folder = ["--data-dir", str(tmp_path / "data")]
     assert data.main(folder) == 0
-    assert "nothing: made here" in capsys.readouterr().out
+    assert "no download; made here" in capsys.readouterr().out
     assert data.main(["mine", *folder]) == 0
     assert verify.main(["mine", *folder]) == 0
     assert "standin" in capsys.readouterr().out
