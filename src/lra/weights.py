@@ -20,6 +20,7 @@ from lra.errors import UserError
 from lra.files import write_bytes
 from lra.models.build import make_model
 from lra.models.classifier import Classifier
+from lra.models.state import same_version
 from lra.nodes import check_foreign
 
 KEY = "lra"  # of the recipe in the file's metadata
@@ -58,7 +59,8 @@ def load(path: str | os.PathLike, device: str = "cpu", allow: Sequence[str] = ()
     try:
         check_foreign(nodes, allow)
         model = make_model(spec, **nodes)
-        model.load_state_dict(state)
+        with same_version(model, state, "This file", "Restore the code that wrote it, or export the run again."):
+            model.load_state_dict(state)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except Exception as error:  # whatever a constructor says of options that do not go together

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,8 +18,14 @@ from torchmetrics.classification import MulticlassAccuracy
 from lra.config import Optimizer, Scheduler
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
+from lra.models.state import check_groups, same_version
 from lra.training.optim import group_label, make_optimizer, make_scheduler
 from lra.vocabulary import SPLITS
+
+CHECKPOINT = (
+    "The checkpoint",
+    "Restore the code that wrote it, or train the run anew: force=true does, and discards its checkpoints.",
+)
 
 
 class Mean(Metric):
@@ -140,8 +147,14 @@ class SequenceModule(pl.LightningModule):
         log(f"{split}/n", float(n), reduce_fx="sum", sync_dist=True)
         return outputs
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
+        """Raises UserError for the weights of another version of the model."""
+        with same_version(self, state_dict, *CHECKPOINT):
+            return super().load_state_dict(state_dict, *arguments, **options)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.model, self.optimizer_config)
+        optimizer.register_load_state_dict_pre_hook(lambda own, state: check_groups(own, state, *CHECKPOINT))
         self.groups = [group_label(group) for group in optimizer.param_groups]
         scheduler = make_scheduler(optimizer, self.scheduler_config, self.spec.higher_is_better)
         if isinstance(scheduler, ReduceLROnPlateau):
