@@ -83,11 +83,68 @@ def test_any_module_mixes():
         def forward(self, u, mask=None, rate=1.0):
             return u.cumsum(-1)
 
-    sizes = {"layers": 2, "features": 4, "dropout": 0.0, "tie_dropout": False}
-    rest = {"norm": "layer", "prenorm": True, "mixing": "glu", "bidirectional": False, "mask_padding": False}
     u, mask = torch.randn(2, 4, 8), torch.ones(2, 1, 8)
     found = []
     for mixer in (Elsewhere, Sum):
         torch.manual_seed(0)
-        found.append(Backbone(mixer, **sizes, **rest)(u, mask))
+        found.append(backbone(mixer)(u, mask))
     assert torch.equal(*found)
+
+
+def backbone(mixer, bidirectional=False):
+    sizes = {"layers": 2, "features": 4, "dropout": 0.0, "tie_dropout": False, "bidirectional": bidirectional}
+    return Backbone(mixer, **sizes, norm="layer", prenorm=True, mixing="glu", mask_padding=False)
+
+
+class Wrong(torch.nn.Module):
+    """A layer with a mistake: what it gives, or what it says of itself."""
+
+    def __init__(self, features, *, give=lambda u: u, says=4):
+        super().__init__()
+        self.give = give
+        if says is not None:
+            self.outputs = says
+
+    def forward(self, u, mask=None, rate=1.0):
+        return self.give(u)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(
+    ("give", "said"),
+    [
+        (lambda u: None, "a NoneType"),
+        (lambda u: (u, None), "a tuple"),
+        (lambda u: u.detach().numpy(), "a ndarray"),
+        (lambda u: u[:, :3], r"\(2, 3, 8\) in torch.float32"),
+        (lambda u: u[..., :-1], r"\(2, 4, 7\) in torch.float32"),
+        (lambda u: u[0], r"\(4, 8\) in torch.float32"),
+        (torch.Tensor.double, r"\(2, 4, 8\) in torch.float64"),
+        (torch.Tensor.long, r"\(2, 4, 8\) in torch.int64"),
+        (lambda u: torch.complex(u, u), r"\(2, 4, 8\) in torch.complex64"),
+    ],
+)
+def test_what_no_mixer_gives_is_a_sentence(bidirectional, give, said):
+    model = backbone(partial(Wrong, give=give), bidirectional)
+    wanted = r"Wrong was given \(2, 4, 8\) in torch.float32 and gave {}; .* same dtype, \(2, 4, 8\) here".format
+    for dtype in (None, torch.bfloat16):
+        with torch.autocast("cpu", dtype, enabled=dtype is not None), pytest.raises(UserError, match=wanted(said)):
+            model(torch.randn(2, 4, 8), torch.ones(2, 1, 8))
+
+
+def test_a_mixer_may_give_the_dtype_of_autocast():
+    u, mask = torch.randn(2, 4, 8), torch.ones(2, 1, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert backbone(partial(Wrong, give=torch.Tensor.bfloat16))(u, mask).isfinite().all()
+    with pytest.raises(UserError, match=r"gave .* in torch.bfloat16"):
+        backbone(partial(Wrong, give=torch.Tensor.bfloat16))(u, mask)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [(None, "has none"), ("4", "has outputs = '4'"), (0, "has outputs = 0"), (4.0, "has outputs = 4.0")],
+)
+def test_a_mixer_says_its_outputs(bidirectional, says, said):
+    with pytest.raises(UserError, match=f"an int of at least 1, but Wrong {said}. Set self.outputs"):
+        backbone(partial(Wrong, says=says), bidirectional)

@@ -198,3 +198,11 @@ def test_a_rule_of_no_parameter_is_refused():
     model.head.optimizer_rules = lambda: {"wieght": Rule(None, 0.0)}
     with pytest.raises(UserError, match=r"head\.wieght, but no such parameter"):
         parameter_groups(model, OPTIMIZER)
+
+
+@pytest.mark.parametrize("rules", [None, [], {"bias": (0.25, 0.125)}, {"bias": None}])
+def test_rules_are_a_dictionary_of_rules(rules):
+    model = make()
+    model.head.optimizer_rules = lambda: rules
+    with pytest.raises(UserError, match=r"optimizer_rules\(\) of Head gave .*or {} for none"):
+        parameter_groups(model, OPTIMIZER)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from lra.errors import UserError
@@ -68,3 +69,36 @@ class SequenceMixer(nn.Module, ABC):
 
 
 MixerFactory = Callable[..., SequenceMixer]  # (features=H, …) -> SequenceMixer
+
+
+def outputs_of(mixer: nn.Module) -> int:
+    """The O of a mixer, which may be any module. Raises UserError if it does not say one."""
+    outputs = getattr(mixer, "outputs", None)
+    if not isinstance(outputs, int) or outputs < 1:
+        said = "has none" if outputs is None else f"has outputs = {outputs!r}"
+        raise UserError(
+            f"A mixer says how many features it gives as `outputs`, an int of at least 1, but "
+            f"{type(mixer).__name__} {said}. Set self.outputs in its __init__."
+        )
+    return outputs
+
+
+def mixed(mixer: nn.Module, u: Tensor, mask: Tensor | None, rate: float, **prepared: Any) -> Tensor:
+    """`mixer(u, mask, rate)`, which may be any module. Raises UserError for what is not (B, O, L) in the dtype of u."""
+    y = mixer(u, mask, rate, **prepared)
+    shape = (u.shape[0], mixer.outputs, u.shape[-1])
+    if isinstance(y, Tensor) and y.shape == shape and (y.dtype == u.dtype or y.dtype in _autocast(u)):
+        return y
+    gave = f"{tuple(y.shape)} in {y.dtype}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+    raise UserError(
+        f"{type(mixer).__name__} was given {tuple(u.shape)} in {u.dtype} and gave {gave}; a mixer gives a "
+        f"tensor of the same dtype, {shape} here: batch, its `outputs`, length. Change its forward."
+    )
+
+
+def _autocast(u: Tensor) -> tuple[torch.dtype, ...]:
+    """The dtypes of what is computed from u under autocast; none without."""
+    kind = u.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.float32, torch.get_autocast_dtype(kind)
+    return ()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lra.errors import UserError
-from lra.mixers.base import MixerFactory, SequenceMixer
+from lra.mixers.base import MixerFactory, SequenceMixer, mixed, outputs_of
 
 
 def make_mixer(factory: MixerFactory, features: int, channels: int = 1, bidirectional: bool = False) -> SequenceMixer:
@@ -34,12 +34,12 @@ class Bidirectional(SequenceMixer):
     def __init__(self, factory: MixerFactory, features: int, **given: Any) -> None:
         super().__init__()
         self.past, self.future = (factory(features=features, **given) for _ in range(2))
-        self.features, self.outputs = features, self.past.outputs
+        self.features, self.outputs = features, outputs_of(self.past)
 
     def forward(self, u: Tensor, mask: Tensor | None = None, rate: float = 1.0) -> Tensor:
         order = _backwards(u, mask)
-        future = self.future(_reorder(u, order), mask, rate)
-        return self.past(u, mask, rate) + _reorder(future, order)
+        future = mixed(self.future, _reorder(u, order), mask, rate)
+        return mixed(self.past, u, mask, rate) + _reorder(future, order)
 
 
 def _backwards(u: Tensor, mask: Tensor | None) -> Tensor:

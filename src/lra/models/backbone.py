@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from lra.bounds import DropoutRate, Layers, Momentum, Width
-from lra.mixers.base import MixerFactory, SequenceMixer
+from lra.mixers.base import MixerFactory, SequenceMixer, outputs_of
 from lra.mixers.bidirectional import make_mixer
 from lra.mixers.pointwise import Pointwise
 from lra.models.block import NORMS, Norm, ResidualBlock
@@ -57,7 +57,7 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList()
         for make, kind in kinds * layers:
             made = make(features=features)
-            after = make_mixing(kind, made.outputs, features, Dropout(dropout, tied=tie_dropout))
+            after = make_mixing(kind, outputs_of(made), features, Dropout(dropout, tied=tie_dropout))
             self.blocks.append(ResidualBlock(made, after, make_norm(features), prenorm=prenorm))
         self.norm = make_norm(features) if prenorm and conventions == "s4" else nn.Identity()
 

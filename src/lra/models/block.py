@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lra.mixers.base import SequenceMixer
+from lra.mixers.base import SequenceMixer, mixed
 from lra.ops.channel_norm import channel_norm
 
 
@@ -30,9 +30,9 @@ class ResidualBlock(nn.Module):
         self.mixer, self.mixing, self.norm, self.prenorm = mixer, mixing, norm, prenorm
 
     def forward(self, x: Tensor, mask: Tensor | None = None, rate: float = 1.0, **prepared: Any) -> Tensor:
-        """`prepared` is what the mixer's `prepare` gave for it."""
+        """`prepared` is what the mixer's `prepare` gave for it. Raises UserError for what no mixer gives."""
         z = self.norm(x) if self.prenorm else x
-        x = self.mixing(self.mixer(z, mask, rate, **prepared), residual=x)
+        x = self.mixing(mixed(self.mixer, z, mask, rate, **prepared), residual=x)
         return x if self.prenorm else self.norm(x)
 
     def start(self, batch: int, rate: float = 1.0, length: int | None = None) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from torch import nn
@@ -58,7 +58,7 @@ def _stated(model: nn.Module) -> dict[str, Rule]:
 
     for prefix, module in model.named_modules():
         if callable(own := getattr(module, "optimizer_rules", None)):
-            for name, rule in own().items():
+            for name, rule in _checked(type(module).__name__, own()).items():
                 state(f"{prefix}.{name}", rule)
     for name, parameter in model.named_parameters():
         if (own := getattr(parameter, "_optim", None)) is not None:
@@ -66,6 +66,16 @@ def _stated(model: nn.Module) -> dict[str, Rule]:
         if getattr(parameter, "_no_weight_decay", False):
             state(name, Rule(None, 0.0))
     return stated
+
+
+def _checked(who: str, found: Any) -> Mapping[str, Rule]:
+    """What a module's `optimizer_rules` gave. Raises UserError if they are none."""
+    if not isinstance(found, Mapping) or not all(isinstance(rule, Rule) for rule in found.values()):
+        raise UserError(
+            f"optimizer_rules() of {who} gave {found!r}; it gives a dictionary from names of parameters to rules, such "
+            "as {'D': Rule(lr=None, weight_decay=0.0)}, or {} for none."
+        )
+    return found
 
 
 def parameter_groups(model: Classifier, optimizer: Optimizer) -> list[dict[str, Any]]:
