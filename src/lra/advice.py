@@ -92,10 +92,11 @@ def extra(option: str) -> str | None:
 
 def quoted(override: str) -> str:
     """The override as a shell passes it on and Hydra reads it: `'task.path="/my data"'`."""
+    from lra.composition import in_quotes
+
     key, _, value = override.partition("=")
-    value = re.sub(r'(\\*)"', r'\1\1\\"', value.strip("'\""))  # a backslash counts only before a quote
-    value = re.sub(r"(\\+)$", r"\1\1", value)
-    return shlex.quote(f'{key}="{value}"')
+    bare = value.strip("'\"")
+    return shlex.quote(f"{key}={in_quotes(bare)}")
 
 
 def _several(override: str) -> str:

@@ -36,6 +36,8 @@ FAMILY = (
     "mask_padding",
     "conventions",
 )  # configs/recipe sets them; not all models have them
+UNQUOTED = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")  # a text that Hydra reads as one without quotes,
+WORDS = ("null", "true", "false", "inf", "nan")  # unless it is one of these
 
 
 def compose(overrides: Sequence[str]) -> dict[str, Any]:
@@ -133,14 +135,24 @@ def _refuse(part: str, typed: Sequence[str], why: str) -> None:
 
 
 def override(key: str, value: Any) -> str:
-    """`key=value` as Hydra's command line reads it."""
+    """`key=value` as Hydra's command line reads it: what it reads is the value again."""
     return f"{key}={_typed(value)}"
 
 
 def _typed(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_typed(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{','.join(map(_typed, value))}]"
+    if isinstance(value, str) and not (UNQUOTED.fullmatch(value) and value.lower() not in WORDS):
+        return in_quotes(re.sub(r"(\\*)\$\{", r"\1\1\\${", value))  # as it is: nothing is put in for ${…}
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def in_quotes(text: str) -> str:
+    """The text as Hydra reads it whatever signs are in it."""
+    text = re.sub(r'(\\*)"', r'\1\1\\"', text)  # a backslash counts only before a quote
+    return '"' + re.sub(r"(\\+)\Z", r"\1\1", text) + '"'
 
 
 def plain(overrides: Sequence[str]) -> dict[str, Any]:

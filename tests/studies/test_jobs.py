@@ -14,13 +14,14 @@ from rich.console import Console
 
 from lra.composition import compose
 from lra.config import Config
+from lra.config import changes as changes_of
 from lra.errors import UserError
 from lra.paths import CHECKOUT
 from lra.records import store
 from lra.studies import run as run_module
 from lra.studies.jobs import jobs, seconds_left, state
 from lra.studies.run import overview, run_all, sweep
-from lra.studies.schema import load_studies, load_study
+from lra.studies.schema import Study, load_studies, load_study
 
 
 @pytest.mark.parametrize("study", load_studies()[0], ids=lambda s: s.name)
@@ -63,6 +64,7 @@ import sys
 sys.path[:0] = [{str(CHECKOUT / "tests")!r}]
 from lra.composition import compose
 from lra.config import Config
+from lra.config import changes as changes_of
 from lra.records import store
 from factory import make_record
 config = Config.parse(compose(sys.argv[1:]))
@@ -160,6 +162,7 @@ def test_unreadable_records_are_said_to_be(tmp_path):
         (["run"], "needs the name of a study"),
         (["run", "s4d-lr"], "Did you mean 's4d-lra'"),
         (["status", "s4d-lra", "seeds=a"], "seeds=a: give whole numbers"),
+        (["status", "s4d-lra", "seeds=0,1,00"], "seeds=0,1,00: give whole numbers, each once"),
         (["explain", "s4d-lra", "s4d-lgs:listops"], "Did you mean 's4d-legs'"),
         (["run", "s4d-lra", "time_limit=soon"], "time_limit=soon: a duration is 90s, 9m, 2h"),
     ],
@@ -175,8 +178,69 @@ def test_mistakes_in_study_commands(arguments, message):
 def test_a_change_of_a_study_that_is_no_option_is_named(key):
     study = load_study("s4d-lra")
     row = study.rows[0].model_copy(update={"changes": {key: "lin"}})
-    with pytest.raises(UserError, match=f"{key}: .*no such option"):
+    with pytest.raises(UserError, match=f"Study s4d-lra, cell {row.key}:listops: .*{key}: .*no such option"):
         jobs(study.model_copy(update={"rows": [row]}), seeds=[0])
+
+
+def own_study(folder: Path, changes: str, seeds: str = "[0]") -> Study:
+    """A study of one's own with one cell."""
+    (folder / "own.yaml").write_text(f"""
+title: Own
+description: A change.
+source: own
+reported: null
+protocol: as it is
+seeds: {seeds}
+columns: [{{key: listops, title: ListOps}}]
+rows: [{{key: ours, title: Ours, family: own, experiment: "lra/{{column}}-s4d", changes: {changes}}}]
+""")
+    return load_study("own", folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "change"),
+    [
+        ("{kernel.init: legs}", "kernel.init=legs"),
+        ("{kernel.lr: {A: 0.1, dt: null}}", "kernel.lr.dt=null"),
+        ("{kernel.lr: null}", "kernel.lr=null"),
+        ("{kernel.lr: {}}", "kernel.lr={}"),
+        ("{seed: 1}", "seed=1"),
+        ("{trainer.tf32: true}", "trainer.tf32=true"),
+        ("{budget.epochs: 3, budget.kind: reduced}", "budget.epochs=3"),
+        ('{task.path: "/a b,c"}', 'task.path="/a b,c"'),
+    ],
+)
+def test_a_change_that_no_record_lists_is_refused(tmp_path, changes, change):
+    said = f"Study own, cell ours:listops: changes: {re.escape(change)} is no change of lra/listops-s4d: .* Leave it"
+    with pytest.raises(UserError, match=said):
+        jobs(own_study(tmp_path, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [("{foo: 1}", "foo: lra/listops-s4d has no such option"), ("{kernel.state_size: -1}", "kernel.state_size")],
+)
+def test_what_is_wrong_in_a_cell_is_said_with_its_name(tmp_path, changes, message):
+    with pytest.raises(UserError, match=rf"Study own, cell ours:listops: [\s\S]*{message}"):
+        jobs(own_study(tmp_path, changes))
+
+
+def test_mappings_among_the_changes_are_the_changes_of_a_run(tmp_path):
+    study = own_study(tmp_path, "{kernel.lr: {A: 0.1, B: 0.2}, scheduler: {warmup_steps: 7}}")
+    (job,) = jobs(study)
+    config = Config.parse(compose(list(job.arguments)))
+    assert config.run_id() == job.run_id
+    (cell,) = study.cells()
+    expected = {"kernel.lr.A": 0.1, "kernel.lr.B": 0.2, "scheduler.warmup_steps": 7}
+    assert changes_of(config, "lra/listops-s4d") == cell.changes == expected
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"), [("[0, 1, 0]", "listed twice: 0"), ("[-1]", "greater than or equal to 0")]
+)
+def test_seeds_are_different_and_possible(tmp_path, seeds, message):
+    with pytest.raises(UserError, match=f"seeds.*{message}"):
+        own_study(tmp_path, "{kernel.init: inv}", seeds)
 
 
 def test_a_launcher_gets_the_seeds_of_a_cell_as_one_sweep():

@@ -95,8 +95,9 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
 def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    if not all(part.isdigit() for part in text.split(",")):
-        raise UserError(f"seeds={text}: give whole numbers with commas between them, e.g. seeds=0,1,2.")
+    seeds = [int(part) if part.isdecimal() else None for part in text.split(",")]
+    if None in seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds={text}: give whole numbers, each once, with commas between them, e.g. seeds=0,1,2.")
     return [int(part) for part in text.split(",")]
 
 

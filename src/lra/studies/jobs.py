@@ -12,6 +12,7 @@ from typing import Any
 
 from lra.composition import compose, flat, override
 from lra.config import Config
+from lra.config import changes as config_changes
 from lra.errors import UserError, choose, near
 from lra.recorded import comparable, recorded
 from lra.records import store
@@ -53,15 +54,20 @@ def jobs(
 
     `only` keeps the cells whose `row:column` it matches (a shell pattern such as `s4d-*:listops`, or just a
     row or a column); `extra` are overrides for all runs, such as `budget=demo`. Columns that evaluate a
-    trained run again have no run of their own. Raises UserError if nothing is left.
+    trained run again have no run of their own. Raises UserError if nothing is left, and for a cell whose changes are
+    no options, not valid, or none.
     """
     made = []
     for spec in study.cells():
         cell = f"{spec.row.key}:{spec.column.key}"
         if spec.experiment is None or spec.column.evaluate or not _matches(cell, only):
             continue
-        for seed in spec.seeds if seeds is None else seeds:
-            made.append(_job(cell, spec, spec.experiment, seed, tuple(extra)))
+        try:
+            _check_changes(spec.experiment, spec.changes)
+            for seed in spec.seeds if seeds is None else seeds:
+                made.append(_job(cell, spec, spec.experiment, seed, tuple(extra)))
+        except UserError as error:
+            raise UserError(f"Study {study.name}, cell {cell}: {error}") from error
     if not made:
         keys = [r.key for r in study.rows] + [c.key for c in study.columns]
         choose("only", only, keys)
@@ -76,17 +82,34 @@ def _matches(cell: str, only: str | None) -> bool:
     return any(re.fullmatch(pattern, part) for part in (cell, *cell.split(":")))
 
 
-def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str, ...]) -> Job:
-    tree, changes = json.loads(_composed(experiment, extra)), spec.changes
+def _changed(experiment: str, extra: tuple[str, ...], changes: Mapping[str, Any]) -> Config:
+    """A recipe with overrides and changes. Raises UserError for a change of what is no option."""
+    tree = json.loads(_composed(experiment, extra))
     for key, value in changes.items():
         *groups, leaf = key.split(".")
         node = tree
         for group in groups:
-            node = node.get(group)
-            if not isinstance(node, dict):
-                raise UserError(f"{cell}: changes: {key}: {experiment} has no such option.{near(key, flat(tree))}")
+            node = node.get(group) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            raise UserError(f"changes: {key}: {experiment} has no such option.{near(key, flat(tree))}")
         node[leaf] = value
-    config = Config.parse(tree | {"seed": seed})
+    return Config.parse(tree)
+
+
+def _check_changes(experiment: str, changes: Mapping[str, Any]) -> None:
+    """Raise UserError for a change that no record would list: its run would never fill the cell."""
+    listed = config_changes(_changed(experiment, (), changes), experiment)
+    for key, value in changes.items():
+        if key not in listed or listed[key] != value or value == {}:  # Hydra adds {} to what is there
+            raise UserError(
+                f"changes: {override(key, value)} is no change of {experiment}: it is the recipe's own value, or no "
+                "part of what is computed (as seeds, which stand under `seeds`, budgets and paths). Leave it out."
+            )
+
+
+def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str, ...]) -> Job:
+    changes = spec.changes
+    config = _changed(experiment, extra, changes | {"seed": seed})
     arguments = [
         f"experiment={experiment}",
         *(override(key, value) for key, value in changes.items()),

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lra.bounds import Seed
+from lra.composition import flat
 from lra.errors import UserError, choose
 from lra.files import by_name
 from lra.paths import studies_dirs
@@ -34,6 +36,17 @@ class Model(BaseModel):
         return visible(value) if isinstance(value, str) else value
 
 
+def distinct(seeds: list[int]) -> list[int]:
+    """The seeds. Raises ValueError if one of them is listed twice."""
+    if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise ValueError(f"seeds are listed twice: {', '.join(map(str, twice))}")
+    return seeds
+
+
+Seeds = Annotated[list[Seed], Field(min_length=1), AfterValidator(distinct)]
+Changes = Annotated[dict[str, Any], AfterValidator(flat)]  # by dotted keys, as a run's
+
+
 class Column(Model):
     key: str
     title: str
@@ -41,9 +54,9 @@ class Column(Model):
     experiment: str = ""  # fills {column} in the row's pattern; the key when empty
     protocol: Protocol = "held_out"  # how the paper chose its checkpoint; other records are excluded
     data: tuple[Variant, ...] = PAPER_DATA  # what counts; others for studies without a paper's numbers
-    seeds: list[int] | None = None  # the study's when None
-    changes: dict[str, Any] = {}  # as a row's, for all rows
-    evaluate: dict[str, Any] = {}  # the trained run of the row, evaluated again with these changes
+    seeds: Seeds | None = None  # the study's when None
+    changes: Changes = {}  # as a row's, for all rows
+    evaluate: Changes = {}  # the trained run of the row, evaluated again with these changes
 
 
 class Row(Model):
@@ -51,7 +64,7 @@ class Row(Model):
     title: str
     family: str
     experiment: str | None = None  # pattern of a recipe's name, "lra/{column}-s4d"; None: reported only
-    changes: dict[str, Any] = {}  # exactly the config keys that differ from the recipe
+    changes: Changes = {}  # exactly the config keys that differ from the recipe
     only: list[str] | None = None  # column keys, where the row does not fill every column
     reported: str | None = None  # "file/table/row"; the study's table and this row's key when None
 
@@ -122,7 +135,7 @@ class Study(Model):
     source: str
     reported: str | None  # "file/table" in results/reported; None: the paper's numbers are not known
     protocol: str
-    seeds: list[int] = Field(min_length=1)
+    seeds: Seeds
     columns: list[Column] = Field(min_length=1)
     rows: list[Row] = Field(min_length=1)
     averages: list[Average] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import textwrap
 
@@ -23,7 +24,7 @@ def explain(table: Table, where: str) -> str:
         lines.append("paper     no number")
     if experiment is None:
         return "\n".join([*lines, "ours      nothing to run: the row is reported only"])
-    changes = " ".join(override(key, value) for key, value in planned_changes.items())
+    changes = shlex.join(override(key, value) for key, value in planned_changes.items())
     result = of_cell(cell)[0]
     lines += [
         f"ours      {'  '.join(p for p in (result.ours.text, result.difference.text) if p)}",
