@@ -30,12 +30,8 @@ FRAME = {
         *("mixing", "bidirectional", "mask_padding", "conventions", "pooling"),
     ),
 }
-FAMILY = (
-    "mixing",
-    "bidirectional",
-    "mask_padding",
-    "conventions",
-)  # configs/recipe sets them; not all models have them
+# What configs/recipe says of models that have these options; others do without.
+FAMILY = ("mixing", "bidirectional", "mask_padding", "conventions")
 UNQUOTED = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")  # a text that Hydra reads as one without quotes,
 WORDS = ("null", "true", "false", "inf", "nan")  # unless it is one of these
 
@@ -210,8 +206,7 @@ def searchpath(places: Sequence[str]) -> str:
     """
     if odd := [place for place in places if "${" in place]:
         raise UserError(f"{odd[0]} has ${{ in its name, which stands for a value in configurations. Rename the folder.")
-    escaped = (re.sub(r"(\\+)$", r"\1\1", re.sub(r'(\\*)"', r'\1\1\\"', place)) for place in places)
-    return "hydra.searchpath=[" + ",".join(f'"{place}"' for place in escaped) + "]"
+    return f"hydra.searchpath=[{','.join(map(in_quotes, places))}]"
 
 
 def _searchpath() -> list[str]:
