@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lra.errors import UserError
-from lra.files import Busy, listed, locked, replacing, write_text
+from lra.files import Busy, listed, locked, parse_json, replacing, write_text
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -43,6 +43,24 @@ def test_a_folder_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="could not be written"):
         write_text(tmp_path / "file" / "x", "content")
+
+
+@pytest.mark.parametrize("target", ["", ".", "/", "..", "folder", "folder/.."])
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^/.* is a folder and cannot be written as a file\. Give a file's name\."):
+        write_text(Path(target), "content")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("depth", [51, 100_000])
+def test_json_is_not_read_where_it_is_nested_too_deeply(depth: int) -> None:
+    assert parse_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    assert str(parse_json("[" * 50 + "]" * 50)) == "[" * 50 + "]" * 50
+    for opening, closing in ("[]", ('{"a":', "}")):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            parse_json(opening * depth + "1" + closing * depth)
 
 
 def test_one_process_holds_a_lock(tmp_path: Path) -> None:

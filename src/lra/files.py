@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+from typing import Any
 
 from lra.errors import UserError
 
@@ -20,6 +22,7 @@ NO_LOCKS = (
     errno.ENOTSUP,
 )  # what flock answers where it has none
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+MOST_LEVELS = 50  # of JSON within JSON; ours has less than ten
 ADVICE = "An earlier version of it, if any, is unchanged. Free some space or fix the folder, then run again."
 
 
@@ -33,8 +36,10 @@ def replacing(target: Path, advice: str = ADVICE) -> Iterator[Path]:
 
     Raises UserError, ending with `advice`, when the disk is full or the folder cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.partial"
     try:
+        if target.is_dir():  # also '', '.' and '/', which have no name
+            raise UserError(f"{target.absolute()} is a folder and cannot be written as a file. Give a file's name.")
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         sync(temporary)
@@ -56,6 +61,22 @@ def write_bytes(target: Path, content: bytes | memoryview, advice: str = ADVICE)
     """Replace a file by `content`, as `replacing` does."""
     with replacing(target, advice) as temporary:
         temporary.write_bytes(content)
+
+
+def parse_json(text: str, **options: Any) -> Any:
+    """What JSON that others may have written holds; `options` are those of json.loads. Raises ValueError as it does,
+    and for what is nested too deeply for the code that is to read it."""
+    deep = ValueError("nested too deeply")
+    try:
+        content = json.loads(text, **options)
+    except RecursionError:
+        raise deep from None
+    level = [content]
+    for _ in range(MOST_LEVELS):
+        items = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        if not (level := [child for item in items for child in item]):
+            return content
+    raise deep
 
 
 def sync(path: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from lra import history
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
-from lra.files import write_bytes
+from lra.files import parse_json, write_bytes
 from lra.models.build import make_model
 from lra.models.classifier import Classifier
 from lra.models.state import same_version
@@ -48,7 +48,7 @@ def load(path: str | os.PathLike, device: str = "cpu", allow: Sequence[str] = ()
     foreign = f"{path} was not written by `lra export`, or is damaged"
     try:
         with safe_open(path, framework="pt", device=device) as file:
-            recipe = history.completed(json.loads((file.metadata() or {})[KEY]))
+            recipe = history.completed(parse_json((file.metadata() or {})[KEY]))
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         spec = TypeAdapter(TaskSpec).validate_python(recipe["spec"])
         nodes = {name: recipe[name] for name in NODES}

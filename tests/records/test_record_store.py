@@ -65,7 +65,7 @@ def test_edited_by_hand(tmp_path, change, words):
     assert str(file) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"\xff\xfe", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"\xff\xfe", b"{}", b"[" * 100_000, b"[" * 60 + b"]" * 60])
 def test_not_a_record(tmp_path, content):
     file = tmp_path / "0123456789ab.json"
     file.write_bytes(content)

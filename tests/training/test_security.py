@@ -153,6 +153,12 @@ def test_weights_run_no_code(changed, change):
     assert not Path("evil").exists()
 
 
+def test_metadata_nested_too_deeply_are_a_sentence(tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "deep.safetensors", {"lra": "[" * 100_000})
+    with pytest.raises(UserError, match=r"deep\.safetensors was not written .*: nested too deeply"):
+        lra.load(tmp_path / "deep.safetensors")
+
+
 def test_weights_of_allowed_modules_are_loaded(changed):
     file = changed(lambda recipe: recipe.update(mixer={"_target_": "outside.Outside"}, kernel={}))
     with pytest.raises(UserError, match="allow it by name: 'outside'"):

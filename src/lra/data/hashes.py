@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lra.errors import UserError
-from lra.files import write_text
+from lra.files import parse_json, write_text
 
 
 def file_sha256(path: Path) -> str:
@@ -69,7 +69,7 @@ def _remembered(
 def read_json(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds; an empty one if it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from lra import history
 from lra.errors import UserError, near
-from lra.files import listed, write_text
+from lra.files import listed, parse_json, write_text
 from lra.records.schema import SCHEMA_VERSION, EvaluationRecord, RunRecord
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -67,11 +67,11 @@ def load(file: Path) -> RunRecord:
 
 def _read(file: Path, kind: type[Record]) -> Record:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+        content = parse_json(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # also UnicodeDecodeError
-        raise UserError(f"{file}: not valid JSON, probably truncated ({error})") from error
+        raise UserError(f"{file}: not valid JSON, truncated or no record at all ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds a {type(content).__name__}, not a record")
     version = content.get("schema_version")
@@ -152,7 +152,7 @@ def _evaluated(results_dir: Path, records: list[RunRecord], problems: list[str])
 
 def describe(error: ValidationError, most: int = 3) -> str:
     """The first few validation errors in one line: `metrics.test.value: Input should be …`."""
-    lines = [f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()]
+    lines = [": ".join(filter(None, (".".join(map(str, e["loc"])), e["msg"]))) for e in error.errors()]
     more = f"; and {len(lines) - most} more" if len(lines) > most else ""
     return "; ".join(lines[:most]) + more
 
