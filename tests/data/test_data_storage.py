@@ -190,9 +190,12 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match="missing or of the wrong size"):
         store(tmp_path).prepare(ten)
-    (prepared.folder / META).write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
-        store(tmp_path).open()
+    for content in ("{", "{}", "[" * 100_000):
+        (prepared.folder / META).write_text(content)
+        with pytest.raises(UserError, match=r"meta\.json cannot be read: .* Delete .* and prepare again") as caught:
+            store(tmp_path).open()
+        assert "https://" not in str(caught.value)
+        assert "\n" not in str(caught.value)
     (prepared.folder / META).unlink()
     with pytest.raises(UserError, match=r"has no meta\.json, so it is not whole\. Delete"):
         store(tmp_path).prepare(ten)

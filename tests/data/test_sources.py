@@ -153,6 +153,17 @@ def test_broken_mirrors(tmp_path: Path) -> None:
         pass
 
 
+def test_a_column_that_occurs_twice_is_said(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = [pyarrow.array(values) for values in (["train"], [1], [2])]
+    pyarrow.parquet.write_table(pyarrow.table(columns, names=["split", "label", "label"]), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x\.parquet has label more than once.* Keep one of each\.$"):
+        parquet_columns(tmp_path / "x.parquet", ("split", "label"))
+    assert parquet_columns(tmp_path / "x.parquet", ("split",)) == {"split": ["train"]}
+
+
 def test_two_copies_in_the_archive_are_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     outer, inner = (tmp_path / "lra_release" / inside / "listops-1000" for inside in ("", "lra_release"))
     cache = tmp_path / "hashes.json"

@@ -204,7 +204,8 @@ def parquet_names(path: Path) -> list[str]:
 
 
 def _not_parquet(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be read as parquet: {error}. It may be cut off: get it again.")
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return UserError(f"{path} cannot be read as parquet: {reason}. It may be cut off: get it again.")
 
 
 @contextmanager
@@ -222,4 +223,8 @@ def _have(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
     if missing := [name for name in wanted if name not in found]:
         raise UserError(
             f"{path} has no {', '.join(missing)}; it has {', '.join(found)}. Expected: {', '.join(wanted)}."
+        )
+    if twice := [name for name in wanted if list(found).count(name) > 1]:
+        raise UserError(
+            f"{path} has {', '.join(twice)} more than once, and it is not known which is meant. Keep one of each."
         )

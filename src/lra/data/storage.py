@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lra.data.hashes import file_sha256, read_json
 from lra.errors import Interrupted, UserError
 from lra.files import locked, sync, sync_folder, write_text
+from lra.records.store import describe
 from lra.vocabulary import Variant
 
 META, VERIFIED = "meta.json", "verified.json"
@@ -67,7 +68,7 @@ class Meta(BaseModel):
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         except ValidationError as error:
-            raise UserError(f"{path} cannot be read: {error}. {again}") from error
+            raise UserError(f"{path} cannot be read: {describe(error)}. {again}") from error
         if meta.sha256 != meta.digest():
             raise UserError(f"{path} was changed after it was written, or by an earlier version. {again}")
         made_of = fingerprint(meta.task, meta.version, meta.variant, meta.parameters)
