@@ -13,6 +13,7 @@ from rich.segment import Segment
 
 # Control characters but tab and line feed, marks that reorder text, and halves of characters.
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+NARROWEST, USUAL = 20, 80  # columns: nothing can be read in fewer, and COLUMNS=0 or a broken terminal may say so
 
 
 def visible(text: str) -> str:
@@ -29,11 +30,18 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1g} s"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: `1 layer`, `2 layers`, `12,000 steps`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 class Console(RichConsole):
     """Rich without a language inside the text: no [markup], no :emoji:, no control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+        if self.width < NARROWEST:
+            self.width = USUAL
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):

@@ -11,11 +11,11 @@ from lra.paths import workspace
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import load_studies, load_study, study_names
-from lra.tables import files, group, render, text
+from lra.tables import files, group, render
 from lra.tables.explain import explain, wrapped
 from lra.tables.html import report
 from lra.tables.select import Table, build
-from lra.terminal import Console, complain, visible
+from lra.terminal import Console, complain, counted, visible
 from lra.vocabulary import TRIALS
 
 
@@ -107,9 +107,9 @@ def write(tables: list[Table], published: list[Table], options: argparse.Namespa
         if options.study or table.records:
             console.print(render.terminal(table), "")
         else:
-            console.print(f"{table.study.name}: no runs yet ({text.count(len(table.measured), 'cell')})")
+            console.print(f"{table.study.name}: no runs yet ({counted(len(table.measured), 'cell')})")
     if options.format is None:
-        console.print(f"{len(made)} files written")
+        console.print(f"{counted(len(made), 'file')} written")
 
 
 def print_group(records: list[RunRecord], options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from lra.tables.render import CSV_MEASURED, csv_rows
 from lra.tables.result import Result, of_cell
 from lra.tables.select import Cell, newest, place
 from lra.tables.text import Entry
+from lra.terminal import counted
 
 
 class Group(NamedTuple):
@@ -64,7 +65,7 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
         measured = [result for result in of_cell(cell) if result.records]
         groups.append(Group(name, dict(zip(keys, values, strict=True)), also, measured))
     if len(chosen) < len(records):
-        notes.append(f"left out: {text.count(len(records) - len(chosen), 'record')} without {' and '.join(keys)}")
+        notes.append(f"left out: {counted(len(records) - len(chosen), 'record')} without {' and '.join(keys)}")
     return Groups(keys, groups, notes, len(chosen))
 
 

@@ -9,6 +9,7 @@ from lra.tables import text
 from lra.tables.result import Result, by_place, columns, results
 from lra.tables.select import Table
 from lra.tables.text import BLANK, Entry
+from lra.terminal import counted
 
 Shown = dict[tuple[str, str], Result]  # by row key and column or average key
 
@@ -61,7 +62,7 @@ def header(table: Table) -> list[tuple[str, str]]:
             ("Seeds", f"{seeds} planned a cell; n is the number of finished runs"),
             (
                 "Complete",
-                f"{complete} of {text.count(len(table.measured), 'cell')}; {text.count(finished, 'run')} in them",
+                f"{complete} of {counted(len(table.measured), 'cell')}; {counted(finished, 'run')} in them",
             ),
         ]
     if records:

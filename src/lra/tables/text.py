@@ -52,11 +52,6 @@ def shown_marks(texts: Iterable[str]) -> list[str]:
     return [words for mark, words in LEGEND.items() if mark in shown]
 
 
-def count(n: int, what: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 def number(value: float, metric: str) -> str:
     return f"{value:.1f}" if metric == "accuracy" else f"{value:.3f}"
 

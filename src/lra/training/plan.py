@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lra.config import Config
 from lra.records import capture
-from lra.terminal import Console, duration
+from lra.terminal import Console, counted, duration
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device
 from lra.training.optim import make_optimizer
@@ -63,7 +63,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid.add_row("memory", memory)
     grid.add_row(
         "time",
-        f"{duration(total_s)} for {scaled.steps:,} steps and {scaled.epochs} validations",
+        f"{duration(total_s)} for {counted(scaled.steps, 'step')} and {counted(scaled.epochs, 'validation')}",
     )
     grid.add_row("", "nothing was trained; without plan=true it is")
     console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))

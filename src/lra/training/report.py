@@ -15,7 +15,7 @@ from lra.data.task import Progress as Report
 from lra.paths import CHECKOUT
 from lra.records.revision import REFUSED
 from lra.records.schema import RunRecord
-from lra.terminal import Console
+from lra.terminal import Console, counted
 from lra.vocabulary import SPLITS
 
 
@@ -70,16 +70,16 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
     model = record.config["model"]
     grid.add_row(
         "model",
-        f"{model['layers']} layers, {model['features']} features, {record.parameters.total:,} parameters",
+        f"{counted(model['layers'], 'layer')}, {counted(model['features'], 'feature')}, "
+        f"{counted(record.parameters.total, 'parameter')}",
     )
     for group, size in record.parameters.groups.items():
         grid.add_row("", f"{size:,} at {group}")
-    epochs = f"{budget.planned_epochs} {'epoch' if budget.planned_epochs == 1 else 'epochs'}"
-    grid.add_row("budget", f"{budget.kind}: {epochs}, {budget.planned_steps:,} steps")
+    planned = f"{counted(budget.planned_epochs, 'epoch')}, {counted(budget.planned_steps, 'step')}"
+    grid.add_row("budget", f"{budget.kind}: {planned}")
     for reason in budget.reasons:
         grid.add_row("", f"only {reason}")
-    cores = "core" if compute.n_threads == 1 else "cores"
-    device = f"{compute.cpu}, {compute.n_threads} {cores}" if compute.device == "cpu" else compute.device
+    device = f"{compute.cpu}, {counted(compute.n_threads, 'core')}" if compute.device == "cpu" else compute.device
     grid.add_row("device", f"{device}, {compute.precision}")
     if record.code.git_unknown:
         grid.add_row("code", f"{record.code.label}; {record.code.git_unknown}")

@@ -20,7 +20,7 @@ from lra.records import store
 from lra.records.schema import RunRecord
 from lra.records.sources import changed
 from lra.tables.comparison import comparison
-from lra.terminal import Console, complain
+from lra.terminal import Console, complain, counted
 from lra.training.processes import StopSignal, check_launch, is_main, prepare_process, process_group, requeue
 from lra.training.report import card, preparation
 
@@ -152,7 +152,7 @@ def _clean(record_path: Path) -> None:
 def _discard(run_dir: Path, console: Console) -> None:
     """Forget the run's earlier starts, and say so."""
     if checkpoints := [*run_dir.glob("checkpoints/*")]:
-        console.print(f"force=true: {len(checkpoints)} checkpoints of earlier starts are discarded.")
+        console.print(f"force=true: {counted(len(checkpoints), 'checkpoint')} of earlier starts discarded.")
     for part in ("checkpoints", "logs"):
         shutil.rmtree(run_dir / part, ignore_errors=True)
 
