@@ -1,8 +1,6 @@
 """Runs from configuration to record: learning, determinism, resuming, failing."""
 
 import copy
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,9 @@ from pytorch_lightning.callbacks import Callback
 
 from lra.cli import explanation
 from lra.errors import UserError
-from lra.kernels.base import Rule
-from lra.mixers.convolution import Convolution
 from lra.records import sources, store
 from lra.training import fit
 from lra.training import run as run_module
-from lra.training.evaluate import evaluate
 from lra.training.run import run
 
 
@@ -68,30 +63,6 @@ def interrupted_record(composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     return path
 
 
-def change_layer(monkeypatch: pytest.MonkeyPatch, change: Callable[[Convolution], None]) -> None:
-    """The code of the layer says something else from now on."""
-    make = Convolution.__init__
-
-    @functools.wraps(make)
-    def changed(self: Convolution, *arguments: Any, **options: Any) -> None:
-        make(self, *arguments, **options)
-        change(self)
-
-    monkeypatch.setattr(Convolution, "__init__", changed)
-
-
-CHANGES = {
-    r"missing model\.\S+\.mixer\.v\. Restore .* force=true": lambda layer: setattr(
-        layer, "v", torch.nn.Parameter(torch.zeros(2))
-    ),
-    r"unexpected model\.\S+\.mixer\.D\. Restore .* force=true": lambda layer: layer.register_parameter("D", None),
-    r"other shapes model\.\S+\.mixer\.D \(1, 8\), now \(2, 8\)\. Restore": lambda layer: setattr(
-        layer, "D", torch.nn.Parameter(torch.zeros(2, 8))
-    ),
-}
-OTHER_RULES = r"its optimizer had .*; now it has .* 1 at lr 0\.5 and decay 0, .*\. Restore .* force=true"
-
-
 def test_learns_and_records(toy):
     toy["trainer"]["epochs"] = 12
     toy["scheduler"]["total_steps"] = 72
@@ -139,33 +110,6 @@ def test_resumed_equals_uninterrupted(toy, monkeypatch, schedule, device):
     expected, found = final_weights(in_folder(toy, "whole")), final_weights(toy)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-
-
-@pytest.mark.parametrize(
-    ("message", "change"),
-    [*CHANGES.items(), (OTHER_RULES, lambda layer: setattr(layer, "optimizer_rules", lambda: {"D": Rule(0.5, 0.0)}))],
-)
-def test_a_layer_that_was_changed_since_does_not_resume(toy, monkeypatch, message, change):
-    path = interrupted_record(toy, monkeypatch)
-    before = store.load(path)
-    with monkeypatch.context() as patch:
-        change_layer(patch, change)
-        with pytest.raises(UserError, match=f"The checkpoint is of another version of the model: {message}"):
-            run(toy)
-    failed = store.load(path)
-    assert failed.status == "failed"
-    assert "another version" in failed.status_reason
-    assert (failed.metrics, failed.budget) == (before.metrics, before.budget)
-    assert run(toy).status == "complete"
-
-
-@pytest.mark.parametrize(("message", "change"), CHANGES.items())
-def test_a_layer_that_was_changed_since_is_not_tested(toy, monkeypatch, message, change):
-    record = run(toy)
-    change_layer(monkeypatch, change)
-    where = [f"{key}={toy[key]}" for key in ("data_dir", "output_dir", "results_dir")]
-    with pytest.raises(UserError, match=f"The checkpoint is of another version of the model: {message}"):
-        evaluate(record.run_id, [*where, "trainer.accelerator=cpu"], ["toy"])
 
 
 def test_earlier_starts_are_kept(toy, monkeypatch):
