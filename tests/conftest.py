@@ -1,5 +1,6 @@
 """Shared fixtures: one thread, no network, a toy configuration."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, for many tests wait for a process that they start, or for SLURM."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)  # the suite runs in as many processes as there are cores
+    torch.set_num_threads(1)  # the suite runs in more processes than there are cores
 
 
 @pytest.fixture(autouse=True)

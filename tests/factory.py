@@ -12,8 +12,6 @@ from typing import Any
 from lra.composition import compose, experiments
 from lra.config import Config
 from lra.records.schema import RunRecord
-from lra.training.assemble import make_task
-from lra.training.budget import planned, scale
 
 
 @cache
@@ -37,6 +35,9 @@ def recorded_config(experiment: str, changes: dict[str, Any]) -> dict[str, Any]:
 
 def planned_record(experiment: str, arguments: Sequence[str] = ()) -> RunRecord:
     """A finished run of a recipe, with the configuration and the plan that a run of these arguments writes."""
+    from lra.training.assemble import make_task  # imports Lightning
+    from lra.training.budget import planned, scale
+
     config = Config.parse(compose([f"experiment={experiment}", *arguments]))
     spec = make_task(config).spec
     scaled = scale(config, spec, spec.splits, spec.splits["train"])
