@@ -18,7 +18,7 @@ demo: $(VENV)/installed  ## the real main job, small: about five minutes on two 
 	$(BIN)/python train.py experiment=lra/listops-s4d budget=demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
