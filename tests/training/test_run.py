@@ -167,6 +167,7 @@ def test_a_damaged_record_loses_no_checkpoints(toy, monkeypatch):
 
 def test_finished_run_is_shown_not_repeated(toy, capsys, monkeypatch):
     first = run(toy)
+    assert "whole: 4 epochs, 24 steps" in capsys.readouterr().out  # there is no paper behind it
     monkeypatch.setattr(fit, "Training", lambda *_: pytest.fail("trained again"))
     assert run(toy) == first
     assert "is finished" in capsys.readouterr().out

@@ -76,7 +76,8 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
     for group, size in record.parameters.groups.items():
         grid.add_row("", f"{size:,} at {group}")
     planned = f"{counted(budget.planned_epochs, 'epoch')}, {counted(budget.planned_steps, 'step')}"
-    grid.add_row("budget", f"{budget.kind}: {planned}")
+    whole = "whole" if record.source is None else "paper"  # of a run that follows no paper
+    grid.add_row("budget", f"{whole if budget.kind == 'paper' else budget.kind}: {planned}")
     for reason in budget.reasons:
         grid.add_row("", f"only {reason}")
     device = f"{compute.cpu}, {counted(compute.n_threads, 'core')}" if compute.device == "cpu" else compute.device
