@@ -24,7 +24,7 @@ Drawn = TypeVar("Drawn")
 
 # Okabe and Ito's colors, told apart by color-blind readers; the lightest are left out
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = (".", "x", "^")
+MARKERS, LINES = (".", "x", "^"), ("-", ":", "-.")  # "--" is for excluded runs
 WIDE = 10.0  # values of such a spread are drawn on a logarithmic axis
 _SETTINGS: dict[RcKeyType, Any] = STYLE | {
     "svg.hashsalt": "lra",  # the same figure gives the same bytes
@@ -76,9 +76,10 @@ def name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(-0.6, len(names) - 0.4)
 
 
-def look(index: int) -> tuple[str, str]:
-    """Color and marker of a row; the marker changes when the colors come round again."""
-    return COLORS[index % len(COLORS)], MARKERS[index // len(COLORS) % len(MARKERS)]
+def look(index: int) -> dict[str, Any]:
+    """Color, marker and line of a row; the latter change when the colors come round again."""
+    again = index // len(COLORS) % len(MARKERS)
+    return {"color": COLORS[index % len(COLORS)], "marker": MARKERS[again], "linestyle": LINES[again]}
 
 
 def spread(axes: Axes, values: Sequence[float]) -> None:

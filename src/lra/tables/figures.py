@@ -35,10 +35,9 @@ def learning_curves(table: Table) -> Figure | None:
         rows = list(dict.fromkeys(cell.spec.row.title for cell, _ in runs))
         for cell, record in runs:
             index = rows.index(cell.spec.row.title)
-            curve(axes, record, "--" if record in cell.excluded else "-", index)
+            curve(axes, record, index, excluded=record in cell.excluded)
         for i, row in enumerate(rows):
-            color, marker = look(i)
-            axes.plot([], [], label=row, color=color, marker=marker)
+            axes.plot([], [], label=row, **look(i))
         if any(record in cell.excluded for cell, record in runs):
             axes.plot([], [], "--", color="0.4", label="excluded runs")
         axes.set(title=title, xlabel="epoch", ylabel=f"validation {unit(runs[0][1])}")

@@ -33,7 +33,7 @@ def run_curve(record: RunRecord) -> Figure | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="loss")
     left.legend()
-    curve(right, record, "-", 2)
+    curve(right, record, 2)
     best = record.metrics.best_val
     if best:
         right.plot(best.epoch, best.value * scale(record), "o", color=COLORS[1], label="best")
@@ -102,13 +102,13 @@ def against_compute(records: Iterable[RunRecord]) -> Figure | None:
     return figure
 
 
-def curve(axes: Axes, record: RunRecord, style: str, index: int) -> None:
-    """Draw the validation metric by epoch in the look of row `index`."""
+def curve(axes: Axes, record: RunRecord, index: int, *, excluded: bool = False) -> None:
+    """Draw the validation metric by epoch in the look of row `index`, dashed if it is excluded."""
     key = f"val_{record.metrics.name}"
     points = [(r["epoch"], r[key] * scale(record)) for r in record.metrics.curve if key in r]
     points = [(x, y) for x, y in points if math.isfinite(y)]
-    color, marker = look(index)
-    axes.plot([x for x, _ in points], [y for _, y in points], style, color=color, marker=marker)
+    shown = look(index) | ({"linestyle": "--"} if excluded else {})
+    axes.plot([x for x, _ in points], [y for _, y in points], **shown)
 
 
 def unit(record: RunRecord) -> str:
