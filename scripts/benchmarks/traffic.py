@@ -135,7 +135,7 @@ class Fused:
 
 
 class Packed:
-    """Stands in for `lra.ops.packed`, in the same way."""
+    """Stands in for `lra.ops.packed`, in the same way; that needs Triton, which PyTorch for CPUs does not bring."""
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic

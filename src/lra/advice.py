@@ -39,7 +39,7 @@ def check_flags(arguments: Sequence[str]) -> None:
         if not equals and after and "=" not in after[0] and not after[0].startswith("-"):
             value = after[0]
         known = _known(arguments)
-        same = [k for k in dict.fromkeys(known) if key in (k, k.rpartition(".")[2])] or _close(key, known)
+        same = [k for k in known if key in (k, k.rpartition(".")[2])] or _close(key, known)
         form = " or ".join(f"{k}={value or '…'}" for k in same[:3]) or "key=value"
         raise UserError(f"{argument}: options have no dashes before them. Write {form}.")
 
@@ -140,4 +140,4 @@ def _known(arguments: Sequence[str]) -> list[str]:
 
 
 def _close(key: str, known: Sequence[str]) -> list[str]:
-    return difflib.get_close_matches(key, [k for k in dict.fromkeys(known) if k != key], n=3)
+    return difflib.get_close_matches(key, [k for k in known if k != key], n=3)

@@ -232,9 +232,8 @@ def changes(config: Config, experiment: str | None) -> dict[str, Any]:
     """
     base = Config.parse(compose([f"experiment={experiment}"] if experiment else []))
     ours, recipe = flat(config.identity()), flat(base.identity())
-    other = tuple(f"{name}." for name in NODES if getattr(config, name) and _other(config, base, name))
-    if config.scheduler.name != base.scheduler.name:
-        other = (*other, "scheduler.")
+    parts = [part for part in (*NODES, "scheduler") if getattr(config, part)]
+    other = tuple(f"{part}." for part in parts if _kind(ours, part) != _kind(recipe, part))
     return {
         key: ours.get(key)
         for key in sorted(ours.keys() | recipe.keys())
@@ -251,9 +250,9 @@ def is_data_place(key: str) -> bool:
     return key in ("task.path", "task.source")
 
 
-def _other(config: Config, base: Config, name: str) -> bool:
-    """Whether a node names another class than that of the recipe."""
-    return getattr(config, name).get("_target_") != getattr(base, name).get("_target_")
+def _kind(options: Mapping[str, Any], part: str) -> Any:
+    """Which class or schedule a part of a configuration is."""
+    return options.get(f"{part}._target_", options.get(f"{part}.name"))
 
 
 def _key(loc: Sequence[str | int]) -> str:

@@ -26,6 +26,11 @@ class Interrupted(BaseException):
         return TIMED_OUT if self.signum is None else 128 + self.signum
 
 
+def in_a_line(error: Exception) -> str:
+    """The first line of what an error says, after its kind."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 def near(value: str, allowed: Iterable[str]) -> str:
     """A hint `Did you mean 'x' or 'y'?` for the allowed values closest to `value`; empty when none is close."""
     matches = difflib.get_close_matches(str(value), [str(a) for a in allowed], n=3, cutoff=0.5)

@@ -8,10 +8,11 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from lra.errors import UserError
 
@@ -22,6 +23,7 @@ NO_LOCKS = (
     errno.ENOTSUP,
 )  # what flock answers where it has none
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
+T = TypeVar("T")
 MOST_LEVELS = 50  # of JSON within JSON; ours has less than ten
 ADVICE = "An earlier version of it, if any, is unchanged. Free some space or fix the folder, then run again."
 
@@ -77,6 +79,16 @@ def parse_json(text: str, **options: Any) -> Any:
         if not (level := [child for item in items for child in item]):
             return content
     raise deep
+
+
+def until_edited(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Remember what `read` makes of a file, until the file is edited."""
+
+    @cache
+    def remembered(file: Path, edited: int) -> T:
+        return read(file)
+
+    return lambda file: remembered(file, file.stat().st_mtime_ns)
 
 
 def sync(path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from lra.errors import UserError
-from lra.kernels.base import Rule
+from lra.kernels.base import Kernel, Rule
 from lra.kernels.s4d import S4D
 from lra.mixers.base import SequenceMixer
 from lra.mixers.bidirectional import make_mixer
@@ -168,3 +168,23 @@ def test_state_dict_restores_the_mixer(config, bidirectional):
             parameter.add_(0.1)
     other.load_state_dict(mixer.state_dict())
     assert torch.equal(other(signal()), mixer(signal()))
+
+
+@pytest.mark.parametrize("missing", ["initial_state", "step"])
+def test_a_recurrence_that_is_half_there_says_what_it_lacks(missing):
+    class Half(Kernel):
+        def forward(self, length, rate=1.0):
+            return torch.ones(1, 2, length)
+
+        def discretize(self, rate=1.0, length=None):
+            return None
+
+    class HalfMixer(SequenceMixer):
+        def forward(self, u, mask=None, rate=1.0):
+            return u
+
+    call = {"initial_state": lambda: Half().initial_state(1), "step": lambda: Half().step(None, None, None)}[missing]
+    with pytest.raises(UserError, match=f"Half discretizes, but has no {missing}\\. Give it one"):
+        call()
+    with pytest.raises(UserError, match=r"HalfMixer starts a recurrence, but has no step\. Give it one"):
+        HalfMixer().step(None, None)

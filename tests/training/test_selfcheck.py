@@ -13,16 +13,18 @@ from lra.training import selfcheck
 from lra.training.selfcheck import TOLERANCE, self_check
 
 CPU = torch.device("cpu")
+UNUSABLE = backend._unusable
 
 
 @pytest.fixture(autouse=True)
 def _fused_stays(monkeypatch):
-    monkeypatch.setattr(backend, "_known", {"refusal": None})
+    monkeypatch.setattr(backend, "_wrong", [])
+    monkeypatch.setattr(backend, "_unusable", lambda device: None)
 
 
 def where_fused(wrong, right):
     """An operation that is wrong as long as Triton kernels are used."""
-    return lambda *x, **options: (wrong if backend._known["refusal"] is None else right)(*x, **options)
+    return lambda *x, **options: (wrong if not backend._wrong else right)(*x, **options)
 
 
 def test_everything_agrees_here():
@@ -33,7 +35,7 @@ def test_everything_agrees_here():
     ]  # fmt: skip
     assert max(errors.values()) < TOLERANCE / 3
     assert heard == []
-    assert backend._known["refusal"] is None
+    assert not backend._wrong
 
 
 class Doubled(torch.autograd.Function):
@@ -74,9 +76,9 @@ def test_a_refusal_is_said_of_every_run_of_a_process(monkeypatch):
         assert "mixing has an error of 1" in heard[0]
 
 
-def test_where_triton_cannot_be_used_pytorch_is():
+def test_where_triton_cannot_be_used_pytorch_is(monkeypatch):
     """Whoever computes: a plan, an evaluation and loaded weights check nothing first. Here CUDA itself is missing."""
-    backend._known.clear()
+    monkeypatch.setattr(backend, "_unusable", UNUSABLE)
     if not torch.cuda.is_available():
         assert backend.pointwise_on(torch.device("cuda")) is pointwise
         assert backend.refusal(torch.device("cuda"))
@@ -91,7 +93,7 @@ def test_a_fused_kernel_that_cannot_be_built_is_replaced(monkeypatch):
     errors = self_check(CPU, heard.append)
     assert "layer norm fails (RuntimeError: no C compiler)" in heard[0]
     assert errors["layer norm"] < TOLERANCE
-    assert backend._known["refusal"] is not None
+    assert backend._wrong
 
 
 def test_a_wrong_convolution_ends_the_run(monkeypatch):

@@ -60,22 +60,26 @@ def main(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     matplotlib.use("agg")
     results_dir, folder = workspace() / "results", options.folder
-    records = [r for r in store.load_all(results_dir)[0] if r.budget.kind not in TRIALS]
     if options.weights:
         paths = of_weights(options.weights, folder, options.length)
     elif options.run:
         record = store.find(options.run, results_dir)
         paths = saved({f"run-{record.run_id}": run_figures.run_curve(record)}, folder)
     elif options.study:
-        paths = saved(of_study(options.study, options.column, records), folder)
+        paths = saved(of_study(options.study, options.column, lasting(results_dir)), folder)
     elif options.group:
-        found = group(records, options.group, options.experiment)
+        found = group(lasting(results_dir), options.group, options.experiment)
         name = "-".join(["by", *options.group]).replace(".", "-")
         paths = saved({name: figures.by_options(found)}, folder)
     else:
-        paths = saved({"time-and-memory": run_figures.resources(records)}, folder)
+        paths = saved({"time-and-memory": run_figures.resources(lasting(results_dir))}, folder)
     for path in paths:
         print(path)
+
+
+def lasting(results_dir: Path) -> list[RunRecord]:
+    """The records that committed figures may show: no trials."""
+    return [record for record in store.load_all(results_dir)[0] if record.budget.kind not in TRIALS]
 
 
 def of_weights(weights: Path, folder: Path, length: int) -> list[Path]:

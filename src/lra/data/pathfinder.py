@@ -60,11 +60,8 @@ class Pathfinder(PublishedTask):
     ) -> None:
         super().__init__(source, path)
         self.resolution = resolution
+        self.needs = f"no download; generated here (two cores: {DURATIONS[resolution]})"
         self.centered, self.generator_seed = centered, generator_seed
-
-    @property
-    def needs(self) -> str:  # type: ignore[override]  # what it takes depends on the size
-        return f"no download; generated here (two cores: {DURATIONS[self.resolution]})"
 
     @property
     def spec(self) -> TaskSpec:

@@ -26,7 +26,7 @@ def silent(what: str, done: int, total: int) -> None:
 class Task(ABC):
     """A task of the arena. Subclasses take their options by keyword, from `configs/task/*.yaml`."""
 
-    needs: ClassVar[str] = "no download; made here"  # what the data cost, for people
+    needs: str = "no download; made here"  # what the data cost, for people
     resumable: ClassVar[bool] = False  # whether `build` resumes from what an interrupted one left behind
     workers: int = os.cpu_count() or 1  # threads that `build` may use; the arrays do not depend on it
 

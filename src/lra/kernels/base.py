@@ -65,12 +65,12 @@ class Kernel(nn.Module, ABC):
         )
 
     def initial_state(self, batch: int) -> Tensor:
-        """The zero state for `batch` sequences."""
-        raise NotImplementedError(f"{type(self).__name__} discretizes, but has no initial_state")
+        """The zero state for `batch` sequences. Raises UserError in a kernel that discretizes, but has none."""
+        raise UserError(f"{type(self).__name__} discretizes, but has no initial_state. Give it one, or no discretize.")
 
     def step(self, u: Tensor, state: Tensor, system: Any) -> tuple[Tensor, Tensor]:
         """One step of the recurrence: u (B, H) and the state to y (B, C, H) and the next state.
 
         The output uses the updated state: y_0 = C B̄ u_0.
         """
-        raise NotImplementedError(f"{type(self).__name__} discretizes, but has no step")
+        raise UserError(f"{type(self).__name__} discretizes, but has no step. Give it one, or no discretize.")

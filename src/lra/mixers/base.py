@@ -65,7 +65,7 @@ class SequenceMixer(nn.Module, ABC):
 
     def step(self, u: Tensor, state: Any) -> tuple[Tensor, Any]:
         """One position of a causal mixer: u (B, H) and the state to y (B, O) and the next state."""
-        raise NotImplementedError(f"{type(self).__name__} starts a recurrence, but does not step it")
+        raise UserError(f"{type(self).__name__} starts a recurrence, but has no step. Give it one, or no start.")
 
 
 MixerFactory = Callable[..., SequenceMixer]  # (features=H, …) -> SequenceMixer

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
 import torch
 
-_known: dict[
-    str, str | None
-] = {}  # under "refusal" why Triton kernels are not used, or None; empty until they are tried
+from lra.errors import in_a_line
+
+_wrong: list[str] = []  # what is wrong with the Triton kernels, once one of them has been found wrong
 
 
 def pointwise_on(device: torch.device) -> ModuleType:
@@ -34,18 +35,22 @@ def spectra_on(device: torch.device, channels: int) -> ModuleType:
 
 
 def refusal(device: torch.device) -> str | None:
-    """Why this process uses no Triton kernels on CUDA, such as that there is no C compiler to build them with."""
-    if not _known:
-        try:
-            from lra.ops import fused
-
-            fused.activate(torch.zeros(1, 1, 1, device=device), None)
-            _known["refusal"] = None
-        except Exception as error:  # whatever Triton, a compiler or a driver raises
-            refuse(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-    return _known["refusal"]
+    """Why this process uses no Triton kernels on CUDA, or None."""
+    return _wrong[0] if _wrong else _unusable(device)
 
 
 def refuse(reason: str) -> None:
     """Use PyTorch's operations on CUDA, too, from here on."""
-    _known["refusal"] = reason
+    _wrong.append(reason)
+
+
+@cache
+def _unusable(device: torch.device) -> str | None:
+    """Why Triton kernels cannot be used, such as that there is no C compiler to build them with."""
+    try:
+        from lra.ops import fused
+
+        fused.activate(torch.zeros(1, 1, 1, device=device), None)
+    except Exception as error:  # whatever Triton, a compiler or a driver raises
+        return in_a_line(error)
+    return None

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from rich.live import Live
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lra.errors import UserError
+from lra.files import until_edited
 from lra.paths import workspace
 from lra.records import store
 from lra.records.schema import RunRecord
@@ -136,14 +136,13 @@ def _reduced(jobs: Sequence[Job]) -> list[int]:
     found = []
     for job in jobs:
         others = (file for file in job.record_path.parent.glob("*.json") if file != job.record_path)
-        loaded = (_loaded(file, file.stat().st_mtime_ns) for file in others)
-        alike = [r for r in loaded if r and r.identity.changes == job.changes]
+        alike = [r for r in map(_loaded, others) if r and r.identity.changes == job.changes]
         found.append(sum(r.identity.seed == job.seed and r.budget.kind != "paper" for r in alike))
     return found
 
 
-@cache
-def _loaded(file: Path, edited: int) -> RunRecord | None:
+@until_edited
+def _loaded(file: Path) -> RunRecord | None:
     """A record, or None for a file that cannot be read."""
     try:
         return store.load(file)

@@ -149,10 +149,7 @@ def _our_words(record: RunRecord) -> str:
     test, metric = record.metrics.test, record.metrics.name
     if test is None:
         return text.excluded(record) + (f" ({record.status_reason})" if record.status_reason else "")
-    noise = (
-        f"standard error {text.number(test.standard_error * scale(record), metric)}, " if test.standard_error else ""
-    )
-    return f"{text.excluded(record)}  ({noise}{test.n:,} test samples)"
+    return f"{text.excluded(record)}  {text.sampled(test, metric)}"
 
 
 def _verdict(result: Comparison, why: list[str], metric: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lra.errors import UserError, choose
-from lra.files import by_name
+from lra.files import by_name, until_edited
 from lra.paths import reported_dirs
 from lra.records.store import describe
 from lra.studies.schema import Average, CellSpec, Row, Study
@@ -147,12 +146,11 @@ def load_reported(name: str, reported_dir: Path | None = None) -> ReportedFile:
     Raises UserError for an unknown name or an invalid file.
     """
     files = by_name(reported_dirs() if reported_dir is None else [reported_dir])
-    file = files[choose("The reported file", name, files)]
-    return _read(file, file.stat().st_mtime_ns)
+    return _read(files[choose("The reported file", name, files)])
 
 
-@cache
-def _read(file: Path, edited: int) -> ReportedFile:
+@until_edited
+def _read(file: Path) -> ReportedFile:
     try:
         return ReportedFile.model_validate(yaml.load(file.read_text(encoding="utf-8"), _Strings))
     except ValidationError as error:

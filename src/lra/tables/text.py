@@ -57,10 +57,15 @@ def number(value: float, metric: str) -> str:
 
 
 def score(test: Score, metric: str) -> str:
-    """A test as the result card shows it: `35.4  (standard error 1.1, 2,000 test samples)`."""
+    """A test without marks: `35.4  (standard error 1.1, 2,000 test samples)`."""
+    return f"{number(test.value * unit(metric), metric)}  {sampled(test, metric)}"
+
+
+def sampled(test: Score, metric: str) -> str:
+    """How sure a test is: `(standard error 1.1, 2,000 test samples)`."""
     error = test.standard_error
     noise = f"standard error {number(error * unit(metric), metric)}, " if error else ""
-    return f"{number(test.value * unit(metric), metric)}  ({noise}{test.n:,} test samples)"
+    return f"({noise}{test.n:,} test samples)"
 
 
 def ours(cell: Cell) -> str:

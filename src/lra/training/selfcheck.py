@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lra.errors import UserError
+from lra.errors import UserError, in_a_line
 from lra.ops.backend import refusal, refuse
 from lra.ops.channel_norm import channel_norm, channel_norm_naive
 from lra.ops.dplr import dplr_kernel, dplr_kernel_naive
@@ -68,7 +68,7 @@ def _problem(check: Check, device: torch.device, errors: dict[str, float]) -> st
     except Exception as failure:
         if not check.fused:
             raise
-        return f"fails ({type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''})"
+        return f"fails ({in_a_line(failure)})"
     if not error <= TOLERANCE:  # NaN is none of both
         return f"has an error of {error:.1g}"
     errors[check.name] = error
