@@ -1,11 +1,14 @@
 """What a step moves on a GPU is counted as CUDA's kernels read and write."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from benchmarks.step import floor_setting, recipe_setting
 from benchmarks.traffic import CARDS, META, Traffic, count, row
+
+from lra.paths import CHECKOUT
 
 MIB = 1 << 20
 
@@ -73,3 +76,11 @@ def test_a_layer_of_s4d_moves_no_more_than_it_did():
 def test_launches_of_a_step(recipe, aim):
     """The kernels of all layers are generated in one call; 1,093 to 3,084 launches before."""
     assert count(recipe_setting(recipe, None)).launches < aim
+
+
+@pytest.mark.parametrize("recipe", ["lra/text-s4d", "lra/listops-s4", "lra/text-dss"])
+def test_the_committed_counts_are_those_of_todays_code(recipe):
+    committed = json.loads((CHECKOUT / "results/benchmarks/bytes-a100.json").read_text(encoding="utf-8"))["rows"]
+    (expected,) = (r for r in committed if r["setting"] == recipe)
+    found = row(recipe_setting(recipe, None), CARDS["a100"])
+    assert [found[key] for key in ("launches", "bytes")] == [expected[key] for key in ("launches", "bytes")]

@@ -82,10 +82,9 @@ class _KernelSpectrum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, kernel: Tensor, length: int, bidirectional: bool, skip: Tensor | None) -> Tensor:
         reach = kernel.shape[-1]
-        ctx.kernels = len(kernel)
-        ctx.channels = ctx.kernels // 2 if bidirectional else ctx.kernels
+        ctx.channels = len(kernel) // 2 if bidirectional else len(kernel)
         ctx.size = _fft_size(length + (reach if bidirectional else reach - 1))
-        ctx.reach, ctx.dtype = reach, kernel.dtype
+        ctx.like = torch.empty_like(kernel, device="meta")  # its layout, or a dense one where it repeats itself
         ctx.skip_dtype = None if skip is None else skip.dtype
         circle = _circle(kernel, ctx.channels, ctx.size)
         if skip is not None:
@@ -96,10 +95,11 @@ class _KernelSpectrum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: Tensor):
         by_lag = torch.fft.irfft(grad, n=ctx.size)
-        grad_kernel = by_lag.new_empty(ctx.kernels, by_lag.shape[1], ctx.reach, dtype=ctx.dtype)
-        grad_kernel[: ctx.channels] = by_lag[..., : ctx.reach]
-        if ctx.channels < ctx.kernels:
-            grad_kernel[ctx.channels :] = by_lag[..., ctx.size - ctx.reach :].flip(-1)
+        grad_kernel = torch.empty_like(ctx.like, device=grad.device)
+        reach = grad_kernel.shape[-1]
+        grad_kernel[: ctx.channels] = by_lag[..., :reach]
+        if ctx.channels < len(grad_kernel):
+            grad_kernel[ctx.channels :] = by_lag[..., ctx.size - reach :].flip(-1)
         return grad_kernel, None, None, None if ctx.skip_dtype is None else by_lag[..., 0].to(ctx.skip_dtype)
 
 
