@@ -14,11 +14,12 @@ from lra.records import store
 
 SBATCH = """#!/bin/sh
 for script; do :; done
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
-grep '^#SBATCH' "$script" > "$(dirname "$0")/asked"
+spool=$(dirname "$0")/spool  # a copy, as SLURM makes: submitit moves the script as soon as this command returns
+cp "$script" "$spool"
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$spool")
 for task in $(seq 0 "$last"); do
   SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_ID=$((100 + task)) SLURM_NTASKS=1 SLURM_PROCID=0 \\
-  SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NAME=lra sh "$script" > /dev/null 2>&1 &
+  SLURM_LOCALID=0 SLURM_NODEID=0 SLURM_JOB_NAME=lra sh "$spool" > "$(dirname "$0")/task-$task.log" 2>&1 &
 done
 echo "Submitted batch job 77"
 """
@@ -42,9 +43,13 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "HOME": str(folder),
     }
     environment["PATH"] = f"{folder}:{os.environ['PATH']}"
-    return subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=250, check=False
-    )
+    try:
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=250, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        logs = [f"{log.name}:\n{log.read_text()}" for log in sorted(folder.glob("task-*.log"))]
+        pytest.fail("\n".join([str(error), *logs]))
 
 
 def sweep(folder: Path, *arguments: str) -> list[int]:
@@ -66,7 +71,7 @@ def needs(plugin: str) -> pytest.MarkDecorator:
 @needs("hydra_submitit_launcher")
 def test_slurm_array(tmp_path):
     assert sweep(tmp_path, "hydra/launcher=slurm", "hydra.launcher.partition=gpu") == [0, 1]
-    asked = (tmp_path / "asked").read_text()
+    asked = (tmp_path / "spool").read_text()
     for line in ("--array=0-1%2", "--partition=gpu", "--signal=USR2@120", "--requeue", "--time=1440"):
         assert f"#SBATCH {line}" in asked
 
