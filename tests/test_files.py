@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,8 +70,30 @@ def test_one_process_holds_a_lock(tmp_path: Path) -> None:
         again = locked(tmp_path / "a" / "lock", wait=False)
         with pytest.raises(Busy):
             again.__enter__()
-    with locked(tmp_path / "a" / "lock", wait=True):  # the file that is left behind holds nobody up
+    assert not [*(tmp_path / "a").iterdir()]
+    (tmp_path / "a" / "lock").touch()
+    with locked(tmp_path / "a" / "lock", wait=True):  # a file that was left behind holds nobody up
         pass
+
+
+def test_a_lock_that_is_removed_while_others_wait_is_still_one_lock(tmp_path: Path) -> None:
+    lock, inside, most = tmp_path / "lock", [], []
+
+    def work() -> None:
+        for _ in range(50):
+            with locked(lock, wait=True):
+                inside.append(None)
+                most.append(len(inside))
+                time.sleep(0)
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 400
+    assert max(most) == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])

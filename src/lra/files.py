@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from lra.errors import UserError
 
@@ -108,26 +108,42 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock `path`; it ends with the process, so none is ever stale.
+    """Hold the lock `path`; it ends with the process, so none is ever stale. Its file is removed with it.
 
     Raises Busy if another process holds it and `wait` is false, OSError if the file cannot be made. On a file
     system without locks it says so and continues: then the user must see to it that no two processes meet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise Busy(str(path)) from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            print(
-                f"{path.parent} is on a file system without locks ({error.strerror}): "
-                "do not start the same command twice at the same time.",
-                file=sys.stderr,
-            )
-        yield
+    while True:
+        with open(path, "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise Busy(str(path)) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                print(
+                    f"{path.parent} is on a file system without locks ({error.strerror}): "
+                    "do not start the same command twice at the same time.",
+                    file=sys.stderr,
+                )
+            if not _lies_at(file, path):
+                continue  # who held it has removed it since it was opened here
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    path.unlink()
+            return
+
+
+def _lies_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one that a path leads to now."""
+    try:
+        return os.path.samefile(file.fileno(), path)
+    except FileNotFoundError:
+        return False
 
 
 def is_litter(path: PurePath) -> bool:

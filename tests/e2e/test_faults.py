@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
-from faulty import killed_after, struck
+from faulty import killed_after, struck, suffer
 
+from lra.errors import UserError
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.training.checkpoint import is_whole, saved
@@ -140,6 +142,28 @@ def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, array, 
     assert ("SLURM will start it again" in (tmp_path / "log").read_text()) == bool(requeued)
     assert max(saved(folder(toy))) == 10
     assert_recovers(toy, whole)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_record_has_one_writer(toy, whole, tmp_path, force):
+    """The same run elsewhere, with the same results_dir, while the first is at work."""
+    process = forked.process(suffer, toy, "SIGSTOP", 9, tmp_path / "log", {})
+    process.start()
+    while "State:\tT" not in Path(f"/proc/{process.pid}/status").read_text():
+        assert process.exitcode is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    before = recorded(toy)
+    elsewhere = toy | {"output_dir": f"{tmp_path}/elsewhere", "force": force}
+    try:
+        with pytest.raises(UserError, match="active in another process"):
+            run(elsewhere)
+        assert recorded(toy) == before
+        assert not [*Path(elsewhere["output_dir"]).rglob("*.ckpt")]
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.join(120)
+    assert process.exitcode == 0, (tmp_path / "log").read_text()
+    assert recorded(toy).metrics == whole[0].metrics
 
 
 @pytest.mark.parametrize("what", ["validation-SIGKILL", "validation-SIGTERM", "test", "writing"])

@@ -68,7 +68,7 @@ def run(
         estimate(config, assembled, console)
         return None
     stop = StopSignal(config.trainer.time_limit)
-    with _exclusive(run_dir), process_group(), stop.caught():
+    with _exclusive(run_dir, record_path), process_group(), stop.caught():
         try:
             previous = None if config.force else _previous(record_path, run_dir)  # another process may have gone on
             if previous is not None and previous.status == "complete":
@@ -145,7 +145,7 @@ def _check_checkpoints(previous: RunRecord, record_path: Path, folder: Path) -> 
 def _clean(record_path: Path) -> None:
     """Remove what writers of this record that were killed left behind; only one process runs it at a time."""
     if is_main():
-        for path in record_path.parent.glob(f".{record_path.stem}*"):
+        for path in record_path.parent.glob(f".{record_path.name}.*.partial"):
             path.unlink(missing_ok=True)
 
 
@@ -166,19 +166,22 @@ def _compare(record: RunRecord, config: Config, console: Console) -> None:
 
 
 @contextmanager
-def _exclusive(run_dir: Path) -> Iterator[None]:
-    """A lock on the run's folder, held by the main process.
+def _exclusive(run_dir: Path, record_path: Path) -> Iterator[None]:
+    """Locks on the run's folder and on its record, which may be written from another folder; held by the main process.
 
-    Raises UserError if another run holds it, or if the folder cannot be written.
+    Raises UserError if another process holds one, or if a folder cannot be written.
     """
+    locks = {"output_dir": run_dir / "lock", "results_dir": record_path.with_name(f".{record_path.stem}.lock")}
     with ExitStack() as held:
-        if is_main():
+        for key, lock in locks.items() if is_main() else ():
             try:
-                held.enter_context(locked(run_dir / "lock", wait=False))
+                held.enter_context(locked(lock, wait=False))
             except Busy:
-                raise UserError(f"This run is active in another process (lock {run_dir / 'lock'}).") from None
+                raise UserError(
+                    f"This run is active in another process (lock {lock}). Wait until that ends, or stop it."
+                ) from None
             except OSError as error:
                 raise UserError(
-                    f"{run_dir} cannot be written: {error.strerror}. Choose another output_dir=…, or fix the folder."
+                    f"{lock.parent} cannot be written: {error.strerror}. Choose another {key}=…, or fix the folder."
                 ) from error
         yield
