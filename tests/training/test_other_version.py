@@ -42,12 +42,26 @@ CHANGES = {
         layer, "D", torch.nn.Parameter(torch.zeros(2, 8))
     ),
 }
+
+
+def swap(layer: Convolution) -> None:
+    """Two parameters of the same shape change places."""
+    own = layer.kernel._parameters
+    for name in ("log_dt", "A_imag", "A_real", "B", "C"):
+        own[name] = own.pop(name)
+
+
 OTHER_RULES = r"its optimizer had .*; now it has .* 1 at lr 0\.5 and decay 0, .*\. Restore .* force=true"
+OTHER_ORDER = r"its parameters are in another order, with \S+A_real where \S+A_imag is now.* Restore .* force=true"
 
 
 @pytest.mark.parametrize(
     ("message", "change"),
-    [*CHANGES.items(), (OTHER_RULES, lambda layer: setattr(layer, "optimizer_rules", lambda: {"D": Rule(0.5, 0.0)}))],
+    [
+        *CHANGES.items(),
+        (OTHER_RULES, lambda layer: setattr(layer, "optimizer_rules", lambda: {"D": Rule(0.5, 0.0)})),
+        (OTHER_ORDER, swap),
+    ],
 )
 def test_a_layer_that_was_changed_since_does_not_resume(toy, monkeypatch, message, change):
     with monkeypatch.context() as patch:
@@ -74,3 +88,11 @@ def test_a_layer_that_was_changed_since_is_not_tested(toy, monkeypatch, message,
     where = [f"{key}={toy[key]}" for key in ("data_dir", "output_dir", "results_dir")]
     with pytest.raises(UserError, match=f"The checkpoint is of another version of the model: {message}"):
         evaluate(record.run_id, [*where, "trainer.accelerator=cpu"], ["toy"])
+
+
+def test_a_finished_run_is_tested_whatever_the_order_of_its_parameters(toy, monkeypatch):
+    record = run(toy)
+    change_layer(monkeypatch, swap)
+    where = [f"{key}={toy[key]}" for key in ("data_dir", "output_dir", "results_dir")]
+    evaluation, _ = evaluate(record.run_id, [*where, "trainer.accelerator=cpu"], ["toy"])
+    assert evaluation.test.value == record.metrics.test.value

@@ -28,6 +28,19 @@ def same_version(model: nn.Module, state: Mapping[str, Any], what: str, advice: 
         raise UserError(f"{what} is of another version of the model: {found}. {advice}") from error
 
 
+def check_order(model: nn.Module, state: Mapping[str, Any], what: str, advice: str) -> None:
+    """Raise UserError if the parameters had another order when `state` was saved: an optimizer's state goes by it."""
+    names = [name for name, _ in model.named_parameters() if name in state]
+    now = set(names)
+    moved = [(then, name) for then, name in zip((n for n in state if n in now), names, strict=True) if then != name]
+    if moved:
+        then, name = moved[0]
+        raise UserError(
+            f"{what} is of another version of the model: its parameters are in another order, with {then} where {name} "
+            f"is now, and its optimizer goes by the order. {advice}"
+        )
+
+
 def check_groups(optimizer: Optimizer, state: Mapping[str, Any], what: str, advice: str) -> None:
     """Raise UserError if an optimizer's saved `state` has other groups of parameters than it has now."""
     then, now = (_groups(groups) for groups in (state["param_groups"], optimizer.param_groups))

@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lra.config import Optimizer, Scheduler
 from lra.data.spec import Batch
 from lra.models.classifier import Classifier
-from lra.models.state import check_groups, same_version
+from lra.models.state import check_groups, check_order, same_version
 from lra.training.optim import group_label, make_optimizer, make_scheduler
 from lra.vocabulary import SPLITS
 
@@ -151,6 +151,10 @@ class SequenceModule(pl.LightningModule):
         """Raises UserError for the weights of another version of the model."""
         with same_version(self, state_dict, *CHECKPOINT):
             return super().load_state_dict(state_dict, *arguments, **options)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises UserError where the optimizer would go on with the moments of other parameters."""
+        check_order(self, checkpoint["state_dict"], *CHECKPOINT)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = make_optimizer(self.model, self.optimizer_config)
