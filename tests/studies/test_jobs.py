@@ -12,7 +12,7 @@ import pytest
 from factory import make_record, planned_record, recorded_config
 from rich.console import Console
 
-from lra.composition import compose
+from lra.composition import compose, override
 from lra.config import Config
 from lra.config import changes as changes_of
 from lra.errors import UserError
@@ -62,7 +62,7 @@ def fake_training(folder: Path) -> str:
     code = f"""
 import sys
 sys.path[:0] = [{str(CHECKOUT / "tests")!r}]
-from lra.composition import compose
+from lra.composition import compose, override
 from lra.config import Config
 from lra.config import changes as changes_of
 from lra.records import store
@@ -129,6 +129,26 @@ def test_a_run_on_data_from_another_place_counts(tmp_path, record, expected):
     store.write(make_record(config={"task": recipe["task"] | {"path": "/my/data"}}, **record), tmp_path)
     (job,) = jobs(load_study("s4d-lra"), only="s4d-legs:listops", seeds=[0], extra=[f"results_dir={tmp_path}"])
     assert state(job) == expected
+
+
+@pytest.mark.parametrize("place", ["/my/data", "/my data/été"])
+def test_a_run_that_began_on_data_from_another_place_is_named(tmp_path, place):
+    of_cell = {"only": "s4d-legs:listops", "seeds": [0]}
+    extra = [f"results_dir={tmp_path}/results", f"output_dir={tmp_path}/outputs"]
+    there = override("task.path", place)
+    record = planned_record("lra/listops-s4d", [there]).model_copy(deep=True, update={"status": "interrupted"})
+    (job,) = jobs(load_study("s4d-lra"), **of_cell, extra=[*extra, there])
+    store.write(record.model_copy(update={"run_id": job.run_id}), tmp_path / "results")
+    result = forked.run("scripts/study.py", "status", "s4d-lra", "only=s4d-legs:listops", "seeds=0", *extra)
+    assert result.returncode == 0, result.stderr
+    assert "not run" in result.stdout
+    assert re.search(
+        rf"s4d-legs:listops seed 0: run {job.run_id} is interrupted at step [\d,]+ of [\d,]+ and differs only in "
+        rf"{re.escape(there)}\. With that",
+        result.stderr,
+    )
+    (resumed,) = jobs(load_study("s4d-lra"), **of_cell, extra=[*extra, there])
+    assert (state(resumed), resumed.note) == ("interrupted", "")
 
 
 @pytest.mark.parametrize(

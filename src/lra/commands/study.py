@@ -84,6 +84,8 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
         else:
             extra.append(option)
     wanted = jobs(load_study(name), only=own["only"], seeds=_seeds(own["seeds"]), extra=extra)
+    for job in (job for job in wanted if job.note):
+        complain(f"{job.name}: {job.note}")
     if command == "status":
         console.print(overview(wanted))
         return 0

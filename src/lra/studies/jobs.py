@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lra.composition import compose, flat, override
-from lra.config import Config
+from lra.config import Config, is_data_place
 from lra.config import changes as config_changes
 from lra.errors import UserError, choose, near
 from lra.recorded import comparable, recorded
@@ -33,6 +33,7 @@ class Job:
     run_id: str
     record_path: Path
     run_dir: Path
+    note: str = ""  # of a run that would be this one, but for the place of its data
 
     @property
     def column(self) -> str:
@@ -116,7 +117,12 @@ def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str
         f"seed={seed}",
     ]
     run_id, folder = config.run_id(), config.results_dir / "runs" / experiment
-    path = folder / f"{run_id}.json"
+    path, note = folder / f"{run_id}.json", ""
+    if not path.exists() and (found := _from_elsewhere(config, spec.column.data, folder)):
+        if found.status == "complete":
+            path = store.path(found, config.results_dir)
+        else:
+            note = _started_elsewhere(found, config)
     return Job(
         cell=cell,
         experiment=experiment,
@@ -124,22 +130,35 @@ def _job(cell: str, spec: CellSpec, experiment: str, seed: int, extra: tuple[str
         seed=seed,
         arguments=(*arguments, *extra),
         run_id=run_id,
-        record_path=path if path.exists() else _from_elsewhere(config, spec.column.data, folder) or path,
+        record_path=path,
         run_dir=config.output_dir / experiment / run_id,
+        note=note,
     )
 
 
-def _from_elsewhere(config: Config, variants: Sequence[Variant], folder: Path) -> Path | None:
-    """The record of the same run, complete, on data of these variants that were read from another place."""
-    wanted = comparable(flat(config.identity()), config.budget.kind)
+def _from_elsewhere(config: Config, variants: Sequence[Variant], folder: Path) -> RunRecord | None:
+    """The record of the same run on data of these variants that were read from another place, the most done."""
+    wanted, found = comparable(flat(config.identity()), config.budget.kind), []
     for path in sorted(folder.glob("*.json")):
         try:
             record = store.load(path)
         except UserError:
             continue
-        if record.status == "complete" and record.data.variant in variants and recorded(record) == wanted:
-            return path
-    return None
+        if record.data.variant in variants and recorded(record) == wanted:
+            found.append(record)
+    return max(found, key=lambda r: (r.status == "complete", r.budget.done_steps), default=None)
+
+
+def _started_elsewhere(record: RunRecord, config: Config) -> str:
+    """That a run is not finished which differs in where its data lie alone, and how to go on with it."""
+    then, now = flat(record.config), flat(config.identity())
+    moved = (key for key in sorted(then | now) if is_data_place(key) and then.get(key) != now.get(key))
+    places = " ".join(override(key, then.get(key)) for key in moved)
+    return (
+        f"run {record.run_id} is {record.status} at step {record.budget.done_steps:,} of "
+        f"{record.budget.planned_steps:,} and differs only in {places}. With that, as it was written then, this "
+        "command takes it up; without it the run begins anew."
+    )
 
 
 @cache
