@@ -8,8 +8,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from toy import Toy
 
 from lra.cli import explanation
+from lra.data.storage import Store
 from lra.errors import UserError
 from lra.records import sources, store
 from lra.training import fit
@@ -137,6 +139,20 @@ def test_a_record_is_not_replaced_because_its_checkpoints_are_elsewhere(toy, mon
         run(toy)
     assert path.read_bytes() == before
     toy["output_dir"] = elsewhere
+    assert run(toy).status == "complete"
+
+
+def test_a_run_does_not_go_on_with_other_data(toy, monkeypatch):
+    path = interrupted_record(toy, monkeypatch)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        made = Toy.store
+        patch.setattr(
+            Toy, "store", lambda self, folder: Store(folder, "toy", 2, "modified", made(self, folder).parameters)
+        )
+        with pytest.raises(UserError, match=r"for 12 steps on standin data \(\w+\); the data of toy are now modified"):
+            run(toy)
+    assert path.read_bytes() == before
     assert run(toy).status == "complete"
 
 

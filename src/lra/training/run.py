@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lra.composition import with_swaps
 from lra.config import Config
@@ -23,6 +23,9 @@ from lra.tables.comparison import comparison
 from lra.terminal import Console, complain, counted
 from lra.training.processes import StopSignal, check_launch, is_main, prepare_process, process_group, requeue
 from lra.training.report import card, preparation
+
+if TYPE_CHECKING:
+    from lra.training.assemble import Assembled
 
 
 def run(
@@ -82,6 +85,8 @@ def run(
                 console.print(words)
             with preparation(console) as progress:
                 assembled = assemble(config, progress)
+            if previous is not None:
+                _check_data(previous, assembled)
             record = new_record(config, assembled, name, experiment, overrides, run_dir, previous)
             write(record, config.results_dir)
             if config.force and is_main():
@@ -139,6 +144,17 @@ def _check_checkpoints(previous: RunRecord, record_path: Path, folder: Path) -> 
             f"{record_path} has {previous.budget.done_steps:,} of {previous.budget.planned_steps:,} steps of this run, "
             f"but there is no checkpoint of it in {folder}. Put them there, or give output_dir=… if they lie "
             "elsewhere; force=true trains the run from the start and replaces its record."
+        )
+
+
+def _check_data(previous: RunRecord, assembled: Assembled) -> None:
+    """Raise UserError if the run would go on with other data than those it was trained on."""
+    then, steps = previous.data, previous.budget.done_steps
+    if steps and then.fingerprint != assembled.fingerprint:
+        raise UserError(
+            f"This run was trained for {steps:,} steps on {then.variant} data ({then.fingerprint}); the data of "
+            f"{then.task} are now {assembled.variant} ({assembled.fingerprint}). Give the data_dir=… of then, or put "
+            "the files back that its data were made of; force=true trains the run from the start."
         )
 
 
