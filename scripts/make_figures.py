@@ -5,7 +5,6 @@ The options are those of `lra figures`. Without one: the figures of the theory, 
 
 import sys
 
-import matplotlib
 import theory
 
 from lra.cli import run
@@ -18,10 +17,12 @@ def main(arguments: list[str]) -> None:
     if arguments:
         figures.main(arguments)
         return
-    matplotlib.use("agg")
-    folder = workspace() / "results" / "figures"
-    for draw in (theory.eigenvalues, theory.basis_kernels, theory.convergence):
-        print(*draw(folder), sep="\n")
+    drawn = {
+        "theory-eigenvalues": theory.eigenvalues(),
+        "theory-basis-kernels": theory.basis_kernels(),
+        "theory-convergence": theory.convergence(),
+    }
+    figures.write(drawn, workspace() / "results" / "figures")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
-"""Figures of the theory: initial eigenvalues, basis kernels, diagonal against dense LegS.
-
-They write PNG and PDF into a folder and return the paths.
-"""
+"""Figures of the theory: initial eigenvalues, basis kernels, diagonal against dense LegS."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from lra.figures.style import grid, shade, styled
+from lra.figures.panels import in_plain_numbers, in_style, panels, shade
 from lra.kernels import inits
 from lra.kernels.hippo import Measure, hippo, normal_plus_low_rank
 
@@ -25,17 +22,18 @@ LABELS: dict[inits.Init, str] = {
 }
 
 
-@styled
-def eigenvalues(folder: Path, state_size: int = 64):
+@in_style
+def eigenvalues(state_size: int = 64) -> Figure:
     """Frequencies −Im A_n of the diagonal inits (S4D, section 4), and how S4D-Inv follows S4D-LegS."""
-    fig, ((left, right),) = grid(columns=2)
+    figure, (left, right) = panels(2)
     modes = np.arange(1, state_size // 2 + 1)
     frequencies = {init: np.sort(-inits.diagonal_eigenvalues(init, state_size)[0].imag.numpy()) for init in LABELS}
     for init, label in LABELS.items():
         left.plot(modes, frequencies[init], marker="o", markersize=2.2, linewidth=0.9, label=label)
     left.set_yscale("symlog", linthresh=1, linscale=0.4)
-    left.set(xlabel="mode, slowest first", ylabel="frequency $-\\mathrm{Im}\\,A_n$", ylim=(-0.1, 1e4))
-    left.set_title(f"(a) Initial frequencies, $N = {state_size}$")
+    in_plain_numbers(left.yaxis)
+    left.set(xlabel="mode, slowest first", ylabel="frequency −Im A", ylim=(-0.1, 1e4))
+    left.set_title(f"Initial frequencies, N = {state_size}")
     left.legend(ncols=2, loc="upper left")
 
     for init in ("inv", "lin"):
@@ -43,67 +41,63 @@ def eigenvalues(folder: Path, state_size: int = 64):
         right.plot(modes, ratio, marker="o", markersize=2.2, linewidth=0.9, label=LABELS[init])
     right.axhline(1, color="0.3", linewidth=0.8, linestyle="--")
     right.set(xlabel="mode, slowest first", ylabel="relative to S4D-LegS", ylim=(0, None))
-    right.set_title("(b) Against the eigenvalues of LegS")
+    right.set_title("Against the eigenvalues of LegS")
     right.legend()
-    return fig, folder / "theory-eigenvalues"
+    return figure
 
 
-@styled
-def basis_kernels(folder: Path, state_size: int = 64, shown: int = 5):
+@in_style
+def basis_kernels(state_size: int = 64, shown: int = 5) -> Figure:
     """The first components of e^{tA} B for the dense HiPPO systems, and the slowest of diagonal ones."""
     time = torch.linspace(0, 3, 1200, dtype=torch.float64)
     odd = slice(0, 2 * shown, 2)  # FouT: the cosines; the sines between them have B = 0
-    panels = {
+    bases = {
         "S4-LegS": _dense_basis("legs", state_size, time)[:shown],
         "S4-FouT (cosines)": _dense_basis("fout", state_size, time)[odd],
         "S4D-LegS": _diagonal_basis("legs", state_size, time)[-shown:].flip(0),
         "S4D-Lin": _diagonal_basis("lin", state_size, time)[:shown],
     }
-    fig, axes = grid(columns=2, rows=2, height=1.8)
-    for axis, letter, (title, values) in zip(axes.flat, "abcd", panels.items(), strict=True):
+    figure, axes_of = panels(len(bases), 2.1, across=2)
+    for axes, (title, values) in zip(axes_of, bases.items(), strict=True):
         for index, row in enumerate(values):
-            color = shade(index, shown)
-            axis.plot(time.numpy(), row.numpy(), color=color, linewidth=1, label=f"$n = {index}$")
-        axis.set_title(f"({letter}) {title}")
-        axis.margins(x=0)
-    for axis in axes[1]:
-        axis.set_xlabel("time $t$")
-    axes[0, 0].set_ylabel("$(e^{tA} B)_n$")
-    axes[1, 0].set_ylabel("$\\mathrm{Re}\\,e^{tA_n}$")
-    axes[0, 0].legend(ncols=2)
-    return fig, folder / "theory-basis-kernels"
+            axes.plot(time.numpy(), row.numpy(), color=shade(index, shown), linewidth=1, label=f"n = {index}")
+        axes.set(title=title, xlabel="time t", ylabel="(exp(tA) B)ₙ" if title.startswith("S4-") else "Re exp(tAₙ)")
+        axes.margins(x=0)
+    axes_of[0].legend(ncols=2)
+    return figure
 
 
-@styled
-def convergence(folder: Path, sizes: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)):
+@in_style
+def convergence(sizes: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512)) -> Figure:
     """The diagonal LegS system nears S4-LegS as N grows (S4D, theorem 3), in kernels as a model samples them.
 
     A = A_D − P Pᵀ; the theorem says that e^{t A_D} B/2 tends to e^{tA} B. It does so weakly: the normal part
     adds oscillations of up to N²/π radians, whose size does not shrink. Averaged over steps of Δ, as
     zero-order hold does, they cancel. The error is relative, in L₂ over [0, 4], for the first component.
     """
-    fig, ((left, right),) = grid(columns=2)
+    figure, (left, right) = panels(2)
     steps = (0.1, 0.02, 0.005)
     for index, size in enumerate((16, 64, 256)):
         time, exact, near = _sampled_legs(size, steps[1])
-        label = f"diagonal, $N = {size}$"
+        label = f"diagonal, N = {size}"
         left.plot(time.numpy(), near.numpy(), color=shade(index, 3), linewidth=0.9, label=label)
     left.plot(time.numpy(), exact.numpy(), color="black", linewidth=1, linestyle="--", label="S4-LegS")
-    left.set(xlabel="time $t$", ylabel="zero-order hold of $(e^{tA} B)_0$", xlim=(0, 4))
-    left.set_title(f"(a) Kernels sampled at $\\Delta = {steps[1]}$")
+    left.set(xlabel="time t", ylabel="zero-order hold of (exp(tA) B)₀", xlim=(0, 4))
+    left.set_title(f"Kernels sampled at Δ = {steps[1]}")
     left.legend()
     for index, step in enumerate(steps):
         pairs = [_sampled_legs(size, step)[1:] for size in sizes]
         errors = [float((near - exact).norm() / exact.norm()) for exact, near in pairs]
-        right.loglog(sizes, errors, "o-", markersize=3, color=shade(index, 3), label=f"$\\Delta = {step}$")
+        right.loglog(sizes, errors, "o-", markersize=3, color=shade(index, 3), label=f"Δ = {step}")
     guide = np.array(sizes[2:], dtype=float)
-    right.loglog(guide, 0.06 * guide[0] / guide, color="0.5", linestyle=":", label="$1/N$")
-    right.set(xlabel="state size $N$", ylabel="relative $L_2$ error")
+    right.loglog(guide, 0.06 * guide[0] / guide, color="0.5", linestyle=":", label="1/N")
+    right.set(xlabel="state size N", ylabel="relative L₂ error")
     right.set_xticks(sizes, [str(size) for size in sizes])
     right.minorticks_off()
-    right.set_title("(b) Error of the diagonal kernel")
+    right.yaxis.set_major_formatter("{x:g}")
+    right.set_title("Error of the diagonal kernel")
     right.legend()
-    return fig, folder / "theory-convergence"
+    return figure
 
 
 def _dense_basis(measure: Measure, size: int, time: Tensor) -> Tensor:

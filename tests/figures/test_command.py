@@ -10,7 +10,7 @@ import torch
 from factory import make_record
 from PIL import Image
 
-from lra.commands.figures import kernels_of, main, saved
+from lra.commands.figures import kernels_of, main, write
 from lra.composition import compose
 from lra.data.spec import TaskSpec
 from lra.errors import UserError
@@ -111,7 +111,7 @@ def test_trials_stay_out_of_the_figures(tmp_path, monkeypatch):
 
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(UserError, match="no run to draw"):
-        saved({"a": None}, tmp_path)
+        write({"a": None}, tmp_path)
     with pytest.raises(UserError, match="There is no run 'nowhere'"):
         main(["--run", "nowhere", "--folder", str(tmp_path)])
 

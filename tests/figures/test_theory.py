@@ -1,36 +1,34 @@
 """The figures are drawn, and show what they say."""
 
-import matplotlib
 import pytest
 import theory
 import torch
 
 from lra.figures import kernels
+from lra.figures.panels import save
 from lra.kernels.dss import DSS
 from lra.kernels.s4d import S4D
-
-matplotlib.use("agg")
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda folder: theory.eigenvalues(folder, state_size=8),
-        lambda folder: theory.basis_kernels(folder, state_size=16, shown=3),
-        lambda folder: theory.convergence(folder, sizes=(4, 8, 16)),
-        lambda folder: kernels.learned(folder, S4D(5, state_size=4), 50, "s4d"),
-        lambda folder: kernels.learned(folder, DSS(13, state_size=4), 50, "dss"),
+        lambda: theory.eigenvalues(state_size=8),
+        lambda: theory.basis_kernels(state_size=16, shown=3),
+        lambda: theory.convergence(sizes=(4, 8, 16)),
+        lambda: kernels.learned(S4D(5, state_size=4), 50, "s4d"),
+        lambda: kernels.learned(DSS(13, state_size=4), 50, "dss"),
     ],
 )
 def test_writes_png_and_pdf(tmp_path, draw):
-    png, pdf = draw(tmp_path)
+    png, pdf = save(draw(), tmp_path / "figure")
     assert png.read_bytes().startswith(b"\x89PNG")
     assert pdf.read_bytes().startswith(b"%PDF")
     assert png.parent == pdf.parent == tmp_path
 
 
 def test_same_figure_is_the_same_file(tmp_path):
-    first, second = (theory.eigenvalues(tmp_path / name, state_size=8) for name in "ab")
+    first, second = (save(theory.eigenvalues(state_size=8), tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 

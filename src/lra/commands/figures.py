@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
-
 from lra.cli import count
 from lra.errors import UserError, choose
 from lra.figures import kernels
-from lra.figures.style import save
+from lra.figures.panels import save
 from lra.kernels.base import Kernel
 from lra.mixers.convolution import Convolution
 from lra.models.classifier import Classifier
@@ -58,23 +56,21 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Draw what is asked for and print the files."""
     options = parser().parse_args(arguments)
-    matplotlib.use("agg")
-    results_dir, folder = workspace() / "results", options.folder
+    results_dir = workspace() / "results"
+    drawn: dict[str, Figure | None]
     if options.weights:
-        paths = of_weights(options.weights, folder, options.length)
+        drawn = of_weights(options.weights, options.length)
     elif options.run:
         record = store.find(options.run, results_dir)
-        paths = saved({f"run-{record.run_id}": run_figures.run_curve(record)}, folder)
+        drawn = {f"run-{record.run_id}": run_figures.run_curve(record)}
     elif options.study:
-        paths = saved(of_study(options.study, options.column, lasting(results_dir)), folder)
+        drawn = of_study(options.study, options.column, lasting(results_dir))
     elif options.group:
         found = group(lasting(results_dir), options.group, options.experiment)
-        name = "-".join(["by", *options.group]).replace(".", "-")
-        paths = saved({name: figures.by_options(found)}, folder)
+        drawn = {"-".join(["by", *options.group]).replace(".", "-"): figures.by_options(found)}
     else:
-        paths = saved({"time-and-memory": run_figures.resources(lasting(results_dir))}, folder)
-    for path in paths:
-        print(path)
+        drawn = {"time-and-memory": run_figures.resources(lasting(results_dir))}
+    write(drawn, options.folder)
 
 
 def lasting(results_dir: Path) -> list[RunRecord]:
@@ -82,24 +78,25 @@ def lasting(results_dir: Path) -> list[RunRecord]:
     return [record for record in store.load_all(results_dir)[0] if record.budget.kind not in TRIALS]
 
 
-def of_weights(weights: Path, folder: Path, length: int) -> list[Path]:
+def of_weights(weights: Path, length: int) -> dict[str, Figure | None]:
     """The kernels of every layer of a saved model, and its eigenvalues as they started and as they are now.
 
     Raises UserError for a layer without a kernel.
     """
     model = load(weights)
     own = kernels_of(model, weights)
-    paths = []
-    for i, kernel in enumerate(own, start=1):
-        paths += kernels.learned(folder, kernel, length, f"{weights.stem}-layer-{i}")
+    title = f"{model.recipe['experiment']}, seed {model.recipe['seed']}"
+    drawn: dict[str, Figure | None] = {
+        f"learned-kernels-{weights.stem}-layer-{i}": kernels.learned(kernel, length, f"{title}, layer {i}")
+        for i, kernel in enumerate(own, start=1)
+    }
     start, end = (
         [value for kernel in some if (value := kernels.continuous_eigenvalues(kernel)) is not None]
         for some in (kernels_of(untrained(model), weights), own)
     )
     if start:
-        title = f"{model.recipe['experiment']}, seed {model.recipe['seed']}"
-        paths += kernels.eigenvalues(folder, list(zip(start, end, strict=True)), weights.stem, title)
-    return paths
+        drawn[f"learned-eigenvalues-{weights.stem}"] = kernels.eigenvalues(list(zip(start, end, strict=True)), title)
+    return drawn
 
 
 def kernels_of(model: Classifier, weights: Path) -> list[Kernel]:
@@ -127,9 +124,9 @@ def of_study(name: str, columns: list[str] | None, records: Sequence[RunRecord])
     }
 
 
-def saved(drawn: Mapping[str, Figure | None], folder: Path) -> list[Path]:
-    """Save the figures that there are. Raises UserError if there is none."""
+def write(drawn: Mapping[str, Figure | None], folder: Path) -> None:
+    """Save the figures that there are, and print their files. Raises UserError if there is none."""
     paths = [path for name, figure in drawn.items() if figure for path in save(figure, folder / name)]
     if not paths:
         raise UserError("There is no run to draw: the records have no such finished run, or no learning curve.")
-    return paths
+    print(*paths, sep="\n")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lra.composition import compose
-from lra.figures.panels import COLORS, in_style, panels
-from lra.figures.style import grid, styled
+from lra.figures.panels import COLORS, in_plain_numbers, in_style, panels
 from lra.kernels.base import Kernel
 from lra.nodes import kernel_factory
 from lra.paths import CONFIG_DIR
@@ -35,24 +32,19 @@ def starting_kernels(length: int = 512, features: int = 4) -> Figure:
     return figure
 
 
-@styled
-def learned(folder: Path, kernel: Kernel, length: int, name: str, shown: int = 12):
+@in_style
+def learned(kernel: Kernel, length: int, title: str, shown: int = 12) -> Figure:
     """First-channel kernels of a trained module, for features spread evenly over the order of step sizes."""
     with torch.no_grad():
         K = kernel(length)[0].cpu()
         dt = kernel.get_parameter("log_dt").exp().reshape(kernel.features, -1).mean(1).cpu()
     features = dt.argsort()[torch.linspace(0, len(dt) - 1, min(shown, len(dt))).round().long()].tolist()
-    fig, axes = grid(columns=4, rows=math.ceil(len(features) / 4), height=1.15)
-    for axis in axes.flat[len(features) :]:
-        axis.axis("off")
-    for axis, feature in zip(axes.flat, features, strict=False):
-        axis.plot(K[feature].numpy(), linewidth=0.7)
-        axis.set_title(f"$h = {feature}$, $\\Delta = {dt[feature]:.2g}$", fontsize=7)
-        axis.margins(x=0)
-        axis.tick_params(labelsize=6)
-    for axis in axes[-1]:
-        axis.set_xlabel("lag $\\ell$")
-    return fig, folder / f"learned-kernels-{name}"
+    figure, axes_of = panels(len(features), 1.6, title, across=4)
+    for axes, feature in zip(axes_of, features, strict=True):
+        axes.plot(K[feature].numpy(), linewidth=0.7)
+        axes.set(title=f"feature {feature}, Δ = {dt[feature]:.2g}", xlabel="lag")
+        axes.margins(x=0)
+    return figure
 
 
 def continuous_eigenvalues(kernel: Kernel) -> np.ndarray | None:
@@ -64,24 +56,19 @@ def continuous_eigenvalues(kernel: Kernel) -> np.ndarray | None:
         return continuous()[0].reshape(-1).cpu().numpy()
 
 
-@styled
-def eigenvalues(folder: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], name: str, title: str):
+@in_style
+def eigenvalues(layers: Sequence[tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
     """Λ of each layer, initial and learned, with a line between: one of each conjugate pair, drawn upward."""
-    fig, axes = grid(columns=2, rows=math.ceil(len(layers) / 2), height=2.1)
-    for axis in axes.flat[len(layers) :]:
-        axis.axis("off")
-    for number, (axis, pair) in enumerate(zip(axes.flat, layers, strict=False), start=1):
+    figure, axes_of = panels(len(layers), title=title, across=2)
+    for number, (axes, pair) in enumerate(zip(axes_of, layers, strict=True), start=1):
         moves = np.unique(np.stack(pair, axis=1), axis=0)  # features that share Λ are drawn once
         points = np.stack([moves.real, np.abs(moves.imag)], axis=-1)
-        axis.add_collection(LineCollection(list(points), colors="0.7", linewidths=0.6))
-        for column, label, color in ((0, "initial", "0.45"), (1, "learned", "#D55E00")):
-            axis.plot(*points[:, column].T, "o", markersize=2.4, color=color, label=label)
-        axis.set_yscale("symlog", linthresh=1, linscale=0.4)
-        axis.set(xlabel="$\\mathrm{Re}\\,\\Lambda$", ylim=(-0.1, None))
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.set_title(f"layer {number}")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("$|\\mathrm{Im}\\,\\Lambda|$")
-    axes[0, 0].legend()
-    fig.suptitle(title)
-    return fig, folder / f"learned-eigenvalues-{name}"
+        axes.add_collection(LineCollection(list(points), colors="0.7", linewidths=0.6))
+        for column, label, color in ((0, "initial", "0.45"), (1, "learned", COLORS[1])):
+            axes.plot(*points[:, column].T, "o", markersize=2.4, color=color, label=label)
+        axes.set_yscale("symlog", linthresh=1, linscale=0.4)
+        in_plain_numbers(axes.yaxis)
+        axes.set(title=f"layer {number}", xlabel="Re Λ", ylabel="|Im Λ|", ylim=(-0.1, None))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes_of[0].legend()
+    return figure

@@ -26,9 +26,9 @@ def run_curve(record: RunRecord) -> Figure | None:
     if not record.metrics.curve:
         return None
     figure, (left, right) = panels(2, title=_name(record))
-    for key, color in (("train_loss", COLORS[0]), ("val_loss", COLORS[1])):
+    for key, label, color in (("train_loss", "training", COLORS[0]), ("val_loss", "validation", COLORS[1])):
         rows = [r for r in record.metrics.curve if key in r]
-        left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=color, label=key)
+        left.plot([r["epoch"] for r in rows], [r[key] for r in rows], ".-", color=color, label=label)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(xlabel="epoch", ylabel="loss")
