@@ -197,7 +197,11 @@ def test_a_sweep_groups_into_a_table(run, results):
 def test_on_a_terminal_changes_stand_above_their_runs_and_no_word_is_broken(run, results, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     also = {"scheduler.total_steps": 4500, "scheduler.warmup_steps": 450, "trainer.epochs": 5}
-    for value, changes in ((0.8, {}), (0.7, also), (0.6, also | {"kernel.discretization": "zoh"})):
+    for value, changes in (
+        (0.8, {}),
+        (0.7, also),
+        (0.6, also | {"kernel.init": "inv", "kernel.discretization": "zoh"}),
+    ):
         record = make_record("scifar/s4d-ablation", value, seed=1, changes=changes, variant="modified")
         store.write(record, results)
     _, out, _ = run("--group", "kernel.init", "kernel.discretization", "--experiment", "scifar/*")
@@ -205,7 +209,19 @@ def test_on_a_terminal_changes_stand_above_their_runs_and_no_word_is_broken(run,
     assert max(map(len, lines)) <= 80
     assert lines.count("scheduler.total_steps=4500, scheduler.warmup_steps=450, trainer.epochs=5") == 1
     assert lines.count("init  discretization  Ours            Seeds") == 2
-    assert [line.split()[2] for line in lines if line.startswith("legs ")] == ["80.0", "70.0", "60.0"]
+    assert [line.split()[2] for line in lines if line.startswith(("legs ", "inv "))] == ["80.0", "60.0", "70.0"]
+
+
+def test_on_a_terminal_values_that_all_lines_share_stand_above_them(run, results, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for value, init in ((0.8, "inv"), (0.7, "lin")):
+        store.write(make_record("scifar/s4d-ablation", value, changes={"kernel.init": init}), results)
+    keys = "kernel.init kernel.discretization model.layers model.features optimizer.lr trainer.epochs".split()
+    _, out, _ = run("--group", *keys, "--experiment", "scifar/*")
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert any(line.startswith("kernel.discretization=bilinear, model.layers=") for line in lines)
+    assert "init  Ours        Seeds" in lines
+    assert "inv   80.0 (n=1)  0" in lines
 
 
 def test_cut_runs_that_are_equal_but_for_the_seed_have_a_mean(run, results):

@@ -73,7 +73,8 @@ def document(found: Groups, compact: bool = False) -> Document:
     """One line for each group and one for its excluded runs that are equal but for the seed.
 
     What holds for all of them, the recipe and the reasons why they are excluded, is said once above the lines;
-    `compact`, for a terminal, has a grid for each recipe and its other changes, under these as a title.
+    `compact`, for a terminal, has a grid for each recipe and its other changes, under these and the values that all
+    of its lines share as a title.
     """
     measured = [result for g in found.groups for result in g.results]
     shared = [r for r in measured[0].reasons if all(r in m.reasons for m in measured)] if measured else []
@@ -86,18 +87,24 @@ def document(found: Groups, compact: bool = False) -> Document:
         header.append(("Excluded", f"all of them: {'; '.join(shared)}"))
     names = [key.rpartition(".")[2] for key in found.keys]
     titles = names if len(set(names)) == len(names) else found.keys
-    grids: dict[str, Grid] = {}
+    sections: dict[tuple[str, str], list[Group]] = {}
     for g in found.groups:
-        line = {"Experiment": g.experiment} if several else {}
-        line |= zip(titles, g.values.values(), strict=True)
-        line |= {"Also changed": g.also} if also else {}
-        above = [line.pop(column, "") for column in ("Experiment", "Also changed")] if compact else []
-        title = ", ".join(filter(None, above))
-        grid = grids.setdefault(title, Grid([*line, "Ours", "Seeds"], [], title))
-        start = [Entry(word) for word in line.values()]
-        grid.lines += [[*start, result.ours, Entry(result.why(shared))] for result in g.results]
-    marks = text.shown_marks(e.text for grid in grids.values() for line in grid.lines for e in line)
-    return Document(f"Records by {', '.join(found.keys)}", header, list(grids.values()), marks + found.notes)
+        above = (g.experiment if several else "", g.also) if compact else ("", "")
+        sections.setdefault(above, []).append(g)
+    grids = []
+    for above, groups in sections.items():
+        same = [key for key in found.keys if compact and groups[1:] and len({g.values[key] for g in groups}) == 1]
+        title = ", ".join(filter(None, [*above, *(f"{key}={groups[0].values[key]}" for key in same)]))
+        lines = []
+        for g in groups:
+            line = {"Experiment": g.experiment} if several and not compact else {}
+            line |= {column: g.values[key] for key, column in zip(found.keys, titles, strict=True) if key not in same}
+            line |= {"Also changed": g.also} if also and not compact else {}
+            start = [Entry(word) for word in line.values()]
+            lines += [[*start, result.ours, Entry(result.why(shared))] for result in g.results]
+        grids.append(Grid([*line, "Ours", "Seeds"], lines, title))
+    marks = text.shown_marks(e.text for grid in grids for line in grid.lines for e in line)
+    return Document(f"Records by {', '.join(found.keys)}", header, grids, marks + found.notes)
 
 
 def csv_text(found: Groups) -> str:
