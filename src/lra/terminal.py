@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,5 +48,6 @@ class Console(RichConsole):
 
 
 def complain(message: str) -> None:
-    """Say something on standard error."""
-    print(visible(message), file=sys.stderr)
+    """Say something on standard error; on a terminal lines end between words."""
+    console = Console(stderr=True)
+    console.print(message, soft_wrap=not console.is_terminal)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="lra figures",
+        usage="lra figures (--weights FILE | --run RUN | --study STUDY | --group KEY … |\n"
+        "                    --resources) [options]",
         description="Draw figures as PNG and PDF.",
     )
     what = p.add_mutually_exclusive_group(required=True)
@@ -49,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATTERN",
         help="with --group: only these recipes, e.g. 'scifar/*'",
     )
-    p.add_argument("--folder", type=Path, default=workspace() / "results" / "figures")
+    p.add_argument(
+        "--folder", type=Path, default=workspace() / "results" / "figures", help="where they go (results/figures)"
+    )
     return p
 
 

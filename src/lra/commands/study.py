@@ -5,10 +5,15 @@
     lra study run s4d-lra budget=demo only=s4d-legs:listops seeds=0,1
     lra study explain s4d-lra s4d-legs:listops
 
-`run` skips what is recorded and resumes what was interrupted. budget=…, and any other option of `lra train`,
-hold for every run; only=… is a row, a column or row:column, with * for anything; seeds=… replaces the study's;
-launcher=slurm or launcher=ray hands the runs to a cluster (docs/clusters.md); time_limit=2h ends all of them by
-then, each with a checkpoint, and the same command resumes.
+`run` skips what is recorded and resumes what was interrupted.
+
+    only=…         a row, a column or row:column, with * for anything
+    seeds=0,1      these seeds in place of the study's
+    launcher=…     slurm or ray: the runs go to a cluster (docs/clusters.md)
+    time_limit=2h  all runs end by then, each with a checkpoint; the same
+                   command resumes
+
+Any other option is one of `lra train`, for every run: budget=demo.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tarfile
 import urllib.error
 import urllib.request
@@ -20,6 +19,9 @@ import numpy as np
 from lra.data.hashes import files_sha256
 from lra.errors import UserError
 from lra.files import listed
+from lra.terminal import complain
+
+_say_once = cache(complain)
 
 tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # no archive writes outside its folder
 T = TypeVar("T")
@@ -150,11 +152,6 @@ def _files(folder: Path, names: Sequence[str]) -> list[Path]:
     if all((folder / name).is_file() for name in names):
         return [folder / name for name in names]
     return [path for path in listed(folder, "**/*") if path.is_file()]
-
-
-@cache
-def _say_once(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
 
 
 def not_found(what: str, looked: Iterable[Path], advice: str) -> UserError:
