@@ -224,6 +224,13 @@ def test_on_a_terminal_values_that_all_lines_share_stand_above_them(run, results
     assert "inv   80.0 (n=1)  0" in lines
 
 
+def test_a_sweep_over_numbers_is_in_their_order(run, results):
+    for rate in (0.01, 0.001, 10):
+        store.write(make_record("scifar/s4d-ablation", 0.8, changes={"optimizer.lr": rate}), results)
+    _, out, _ = run("--group", "optimizer.lr", "--format", "csv", "--experiment", "scifar/*")
+    assert [row["optimizer.lr"] for row in csv.DictReader(io.StringIO(out))] == ["0.001", "0.01", "10"]
+
+
 def test_cut_runs_that_are_equal_but_for_the_seed_have_a_mean(run, results):
     for seed, value in enumerate([0.30, 0.34]):
         cut = {"kind": "reduced", "fraction": 0.1, "reasons": ["5 of 40 epochs"]}

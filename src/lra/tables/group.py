@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
@@ -58,7 +59,7 @@ def group(records: list[RunRecord], keys: list[str], experiment: str = "*") -> G
     for record in chosen:
         found.setdefault(_key(record, configs[record.run_id], keys), []).append(record)
     groups, notes = [], []
-    for one in sorted(found, key=str):
+    for one in sorted(found, key=lambda key: list(map(_order, key))):
         cell, superseded = _cell(found[one])
         notes += superseded
         name, _, also, *values = one
@@ -122,6 +123,14 @@ def _key(record: RunRecord, config: dict[str, Any], keys: list[str]) -> tuple[st
     also = ", ".join(f"{k}={v}" for k, v in sorted(others.items()))
     values = (str(config[key]) for key in keys)
     return record.identity.experiment, record.data.protocol, also, *values
+
+
+def _order(word: str) -> tuple[float, str]:
+    """Numbers by their value, before words."""
+    try:
+        return float(word), ""
+    except ValueError:
+        return math.inf, word
 
 
 def _cell(records: list[RunRecord]) -> tuple[Cell, list[str]]:
