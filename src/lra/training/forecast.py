@@ -55,8 +55,7 @@ def forecast(config: Config, spec: TaskSpec) -> str | None:
         return None
     memory, disk = run.step_numbers * BYTES_PER_NUMBER / 2**30, run.data_bytes / 2**30
     return (
-        f"On this CPU the run takes about {duration(seconds)} and at least {memory:.1f} GiB of memory (estimated from "
-        "recorded speeds and from a step's activations, without libraries, data and freed memory that is kept; "
-        f"plan=true measures both), and its data up to {disk:.1f} GiB of disk as bytes. "
+        f"On this CPU the run takes about {duration(seconds)}, at least {memory:.1f} GiB of memory and "
+        f"{disk:.1f} GiB of disk for its data. This is an estimate; plan=true measures time and memory. "
         "To try it smaller: budget=demo, or budget=reduced budget.epochs=1 budget.train_samples=5000."
     )
