@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lra.errors import UserError
-from lra.paths import CHECKOUT
+from lra.paths import in_checkout
 
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires")
 UNKNOWN = re.compile(r"Could not override '([^']+)'")
@@ -86,7 +86,7 @@ def extra(option: str) -> str | None:
     extra = EXTRAS.get((group, name.partition("_")[0]))
     if extra is None:
         return None
-    what = f"-c constraints.txt -e '.[{extra}]'" if CHECKOUT else f"'lra[{extra}]'"
+    what = f"-c constraints.txt -e '.[{extra}]'" if in_checkout() else f"'lra[{extra}]'"
     return f"{group}={name} needs a package that is not installed here. Install it: pip install {what}"
 
 

@@ -73,6 +73,11 @@ def workspace() -> Path:
     return CHECKOUT or Path.cwd()
 
 
+def in_checkout() -> bool:
+    """Whether train.py, scripts/ and constraints.txt are in the current folder."""
+    return Path.cwd() == CHECKOUT
+
+
 def short(path: Path) -> str:
-    """The path within the workspace, or the whole if it is elsewhere."""
-    return str(path.relative_to(workspace())) if path.is_relative_to(workspace()) else str(path)
+    """The path within the current folder, or the whole if it is elsewhere."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -94,6 +94,15 @@ def test_the_next_command_is_one_that_runs(shown, experiment, changes, overrides
     assert f"python train.py {command} plan=true" in " ".join(shown(record).replace("│", "").split())
 
 
+def test_outside_the_checkout_the_next_command_is_lra_and_the_record_a_whole_path(shown, tmp_path, monkeypatch):
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    words = shown(make_record(kind="smoke", fraction=0.1)).replace("│", "").split()
+    assert "lra train experiment=lra/listops-s4d plan=true" in " ".join(words)
+    assert str(tmp_path / "runs") in "".join(words)
+
+
 def test_a_run_of_no_study(shown):
     text = shown(make_record("lra/listops-mine", 0.6))
     assert "no number for this run" in text

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lra.composition import experiments, override
 from lra.errors import UserError
-from lra.paths import CHECKOUT, short
+from lra.paths import in_checkout, short
 from lra.records import store
 from lra.records.schema import RunRecord
 from lra.studies.schema import PAPER_DATA, CellSpec, Column, Study, load_studies
@@ -24,7 +24,6 @@ from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
 
 NOT_AGAIN = ("seed=", "budget", "force=", "plan=")  # what the next command of a run does not take from its own
-TRAIN, TABLES = ("python train.py", "python scripts/make_tables.py") if CHECKOUT else ("lra train", "lra tables")
 
 
 def comparison(
@@ -130,12 +129,15 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
 
 def _next(record: RunRecord, study: str | None) -> str:
     """What to do after this run."""
-    command = f"{TRAIN} {shlex.join(_typed(record))}".rstrip()
+    tables, train = "lra tables", "lra train"
+    if in_checkout():
+        tables, train = "python scripts/make_tables.py", "python train.py"
+    command = f"{train} {shlex.join(_typed(record))}".rstrip()
     if record.status != "complete":
         return "the same command resumes from the last checkpoint"
     if record.budget.kind != "paper":
         return f"{command} plan=true  (time and memory of the whole recipe)"
-    return f"{TABLES} {study}" if study else f"{command} seed={record.identity.seed + 1}"
+    return f"{tables} {study}" if study else f"{command} seed={record.identity.seed + 1}"
 
 
 def _typed(record: RunRecord) -> list[str]:
