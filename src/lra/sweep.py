@@ -161,8 +161,7 @@ def _line(record: RunRecord) -> str:
     from lra.tables import text
     from lra.terminal import duration
 
-    changes = [f"{key}={value}" for key, value in record.identity.changes.items()]
-    words = " ".join([record.identity.experiment, *changes, f"seed={record.identity.seed}"])
+    words = " ".join([record.identity.experiment, *record.identity.changed, f"seed={record.identity.seed}"])
     return f"{words}: {text.excluded(record)}, {duration(record.compute.wall_s)}"
 
 

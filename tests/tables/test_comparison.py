@@ -94,6 +94,11 @@ def test_the_next_command_is_one_that_runs(shown, experiment, changes, overrides
     assert f"python train.py {command} plan=true" in " ".join(shown(record).replace("│", "").split())
 
 
+def test_a_part_that_a_swap_took_away_is_named_once():
+    changes = {"kernel.init": None, "kernel.lr.A": None, "kernel": {}, "mixer._target_": "gru.GRU"}
+    assert make_record(changes=changes).identity.changed == ["kernel={}", "mixer._target_=gru.GRU"]
+
+
 def test_outside_the_checkout_the_next_command_is_lra_and_the_record_a_whole_path(shown, tmp_path, monkeypatch):
     place = tmp_path / "elsewhere"
     place.mkdir()

@@ -45,6 +45,12 @@ class Identity(Model):
     seed: int
     overrides: list[str]  # as typed
 
+    @property
+    def changed(self) -> list[str]:
+        """The changes as `key=value`; what a part that was taken away had is not listed besides `part={}`."""
+        away = tuple(f"{key}." for key, value in self.changes.items() if value == {})
+        return [f"{key}={value}" for key, value in self.changes.items() if not key.startswith(away)]
+
 
 class Source(Model):
     """Where the recipe comes from, as its `source:` block says."""

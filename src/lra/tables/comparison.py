@@ -99,7 +99,7 @@ def result_card(
         grid.add_row(Text(label, style="dim"), Text(words, overflow="fold"))
     identity = record.identity
     known = identity.experiment in experiments()
-    changes = [override(k, v) for k, v in identity.changes.items()] if known else _typed(record)
+    changes = identity.changed if known else _typed(record)
     name = " ".join(p for p in (identity.experiment, ", ".join(changes)) if p)
     title = Text(f"{name}, seed {identity.seed}", overflow="ellipsis")
     return Panel(grid, title=title, title_align="left", expand=False)

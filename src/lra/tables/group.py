@@ -119,8 +119,8 @@ def csv_text(found: Groups) -> str:
 
 
 def _key(record: RunRecord, config: dict[str, Any], keys: list[str]) -> tuple[str, ...]:
-    others = {k: v for k, v in record.identity.changes.items() if k not in keys}
-    also = ", ".join(f"{k}={v}" for k, v in sorted(others.items()))
+    others = (change for change in record.identity.changed if change.partition("=")[0] not in keys)
+    also = ", ".join(sorted(others))
     values = (str(config[key]) for key in keys)
     return record.identity.experiment, record.data.protocol, also, *values
 

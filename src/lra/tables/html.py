@@ -67,7 +67,7 @@ def _study(table: Table) -> dict[str, Any]:
 
 
 def _record(record: RunRecord) -> dict[str, Any]:
-    changes = ", ".join(f"{k}={v}" for k, v in record.identity.changes.items())
+    changes = ", ".join(record.identity.changed)
     content = record.model_dump(mode="json", exclude={"metrics": {"curve"}})
     test = record.metrics.test
     return {

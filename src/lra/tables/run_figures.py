@@ -118,8 +118,7 @@ def unit(record: RunRecord) -> str:
 
 def _name(record: RunRecord) -> str:
     """A run and its result; on lines of their own the reasons for which no paper's cell may count it."""
-    changes = [f"{key}={value}" for key, value in record.identity.changes.items()]
-    name = " ".join([record.identity.experiment, *changes])
+    name = " ".join([record.identity.experiment, *record.identity.changed])
     lines = [f"{name}, seed {record.identity.seed}: {text.excluded(record)}"]
     if why := reasons_excluded(record, record.data.protocol):
         lines.append(f"not comparable with a paper: {'; '.join(why)}")

@@ -39,9 +39,8 @@ def _configured(config: Config, record: RunRecord, run_dir: Path) -> Logger:
     identity, kind = record.identity, target(config.logger)
     own: dict[str, Any] = {"save_dir": run_dir, "name": identity.experiment, "version": record.run_id}
     if issubclass(kind, WandbLogger):
-        changed = [f"{key}={value}" for key, value in identity.changes.items()]
         own |= {
-            "name": " ".join([*changed, f"seed={identity.seed}"]),
+            "name": " ".join([*identity.changed, f"seed={identity.seed}"]),
             "group": identity.experiment,
             "tags": [record.data.task, record.budget.kind, record.data.variant],
         }

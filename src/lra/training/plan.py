@@ -58,7 +58,7 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     grid.add_row("speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}")
     memory = f"{capture.peak_memory(device) / 2**30:.1f} GiB at most"
     if samples < wanted:
-        grid.add_row("", f"estimated from {samples} of {wanted} samples, for a step of all takes too long to wait for")
+        grid.add_row("", f"estimated from steps on {samples} of {wanted} samples, since whole ones are slow")
         memory += f" with {samples} at once (trainer.micro_batch={samples}), more with {wanted}"
     grid.add_row("memory", memory)
     grid.add_row(
@@ -98,7 +98,7 @@ def _training_step(
     samples = min(wanted, int(LIMIT / 4 / sample_s))
     if samples <= 1:
         return own * sample_s, 1
-    part_s = _measured(f"part of {samples} samples", train(samples, 1), device, console)
+    part_s = _measured(f"step on {samples} of {wanted} samples,", train(samples, 1), device, console)
     return own / samples * part_s, samples
 
 

@@ -57,7 +57,7 @@ def card(record: RunRecord, run_dir: str, swaps: Sequence[str] = ()) -> Panel:
     grid.add_column()
     identity, data, budget, compute = record.identity, record.data, record.budget, record.compute
     if identity.changes:
-        grid.add_row("changes", ", ".join(f"{k}={v}" for k, v in identity.changes.items()))
+        grid.add_row("changes", ", ".join(identity.changed))
     for swap in swaps:
         grid.add_row("swap", swap)
     if record.source:
