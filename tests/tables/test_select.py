@@ -155,6 +155,18 @@ def test_the_newest_of_two_runs_with_one_seed_counts():
     assert new.run_id in table.notes[0]
 
 
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+@pytest.mark.parametrize("ended", ["complete", "failed"])
+def test_a_run_that_has_ended_counts_until_a_newer_one_ends(status, ended):
+    old = make_record(value=0.7 if ended == "complete" else None, status=ended, created="2026-01-01T00:00:00Z")
+    new = make_record(value=None, status=status, done=0.5, created="2026-02-01T00:00:00Z")
+    table = build(STUDY, [new, old])
+    assert table.cells["legs", "listops"].counted == [old]
+    assert table.notes == [
+        f"lra/listops-s4d seed 0: run {new.run_id} ({status}) is left out, superseded by {old.run_id} ({ended})"
+    ]
+
+
 def both(listops, text_value, **options):
     return [
         make_record(value=listops, **options),

@@ -176,17 +176,21 @@ def build(study: Study, records: Iterable[RunRecord], reported_dir: Path | None 
 
 
 def newest(records: list[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """Of equal seed, budget, data and configuration the newest, sorted by seed; and a sentence for each older one."""
+    """Of equal seed, budget, data and configuration one, sorted by seed; and a sentence for each other.
+
+    It is the newest that has ended, as a result or a failure; where none has, the newest.
+    """
     kept: dict[tuple, RunRecord] = {}
     notes = []
-    for record in sorted(records, key=lambda r: (r.created_utc, r.run_id), reverse=True):
+    ended = ("complete", "failed")
+    for record in sorted(records, key=lambda r: (r.status in ended, r.created_utc, r.run_id), reverse=True):
         budget, data = record.budget, record.data
         seed = record.identity.seed
         key = (seed, budget.kind, tuple(budget.reasons), data.variant, data.protocol, tuple(drift(record)))
         if key in kept:
             notes.append(
-                f"{record.identity.experiment} seed {record.identity.seed}: run {record.run_id} is left out, "
-                f"superseded by the newer {kept[key].run_id}"
+                f"{record.identity.experiment} seed {record.identity.seed}: run {record.run_id} ({record.status}) is "
+                f"left out, superseded by {kept[key].run_id} ({kept[key].status})"
             )
         else:
             kept[key] = record
