@@ -17,7 +17,7 @@ from lra.data.datasets import strided
 from lra.data.task import silent
 from lra.errors import UserError
 from lra.paths import CHECKOUT
-from lra.records import store
+from lra.records import sources, store
 from lra.records.schema import EvaluationRecord
 from lra.training.assemble import assemble
 from lra.training.checkpoint import saved
@@ -64,6 +64,22 @@ def test_other_rate(waves, tmp_path):
     assert x.shape == (48, 16, 1)
     right = (model(x, lengths, 2.0).argmax(1) == y).float().mean().item()
     assert right == pytest.approx(evaluation.test.value)
+
+
+def test_an_evaluation_counts_for_the_training_that_it_is_of(waves, tmp_path):
+    _, path = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
+    again = waves.model_copy(deep=True)
+    again.selection.checkpoint_sha256 = "0" * 64  # as if force=true had trained it anew
+    store.write(again, tmp_path / "results")
+    records, (problem,) = store.load_all(tmp_path / "results")
+    assert records == [again]
+    assert problem.startswith(f"{path}: evaluates an earlier training of run {waves.run_id}")
+
+
+def test_an_evaluation_says_that_the_code_has_changed(waves, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sources, "MODEL_PARTS", ("ops",))
+    evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu"], TOY)
+    assert "The code of this run has changed since: lra. What follows" in capsys.readouterr().err
 
 
 def test_where_the_data_lie_is_no_change():

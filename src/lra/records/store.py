@@ -141,6 +141,11 @@ def _evaluated(results_dir: Path, records: list[RunRecord], problems: list[str])
             continue
         if (run := runs.get(evaluation.run_id)) is None:
             problems.append(f"{file}: evaluates run {evaluation.run_id}, which has no record")
+        elif evaluation.checkpoint_sha256 != run.selection.checkpoint_sha256:
+            problems.append(
+                f"{file}: evaluates an earlier training of run {run.run_id}, not the one on record; remove it, or "
+                "evaluate the run again once it is complete"
+            )
         elif evaluation.changes:
             changes = {key: yaml.safe_load(value) for key, value in evaluation.changes.items()}
             copy = run.model_copy(deep=True, update={"run_id": evaluation.evaluation_id})

@@ -23,6 +23,8 @@ from lra.errors import UserError
 from lra.nodes import check_foreign
 from lra.records import capture, store
 from lra.records.schema import EvaluationRecord, RunRecord, Score
+from lra.records.sources import changed
+from lra.terminal import complain
 from lra.training.assemble import Assembled, assemble, make_trainer
 from lra.training.callbacks import Diverged, check_finite
 from lra.training.checkpoint import saved
@@ -92,6 +94,11 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
     record, config = finished.record, finished.config
     check_launch(config.trainer)
     prepare_process(config.trainer)
+    if names := changed(record.code.sources, record.config):
+        complain(
+            f"The code of this run has changed since: {', '.join(names)}. What follows is the result of today's code "
+            f"with the weights of the earlier ({record.code.label})."
+        )
     assembled = assemble(config, silent)
     loader = _loader(assembled, finished.rate)
     trainer = make_trainer(config, assembled.scaled, finished.checkpoint.parent, [], [])
