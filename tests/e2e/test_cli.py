@@ -11,6 +11,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from toy import CONF, SMALL
 
 from lra.paths import CHECKOUT
 from lra.records import store
@@ -137,6 +138,16 @@ def test_sweep_outlives_a_job_that_fails(smoke):
     records = [store.load(path) for path in Path(smoke[-1].partition("=")[2]).rglob("*.json")]
     assert sorted(record.config["kernel"]["init"] for record in records) == ["inv", "lin"]
     assert {record.status for record in records} == {"complete"}
+
+
+def test_sweep_of_seeds_with_its_records_in_the_home_folder_ends_with_a_table(tmp_path):
+    places = [f"data_dir={tmp_path}/data", f"output_dir={tmp_path}/outputs", "results_dir='~/results'"]
+    toy = ["task=toy", f"hydra.searchpath=[file://{CONF}]", *SMALL, *places, "trainer.epochs=1"]
+    result = train("-m", *toy, "seed=0,1", env=os.environ | {"HOME": str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert "\nRuns\n" in result.stdout
+    assert "(n=2)" in result.stdout
+    assert len([*tmp_path.glob("results/runs/**/*.json")]) == 2
 
 
 def test_sweep_without_a_job_that_can_run_says_so_once(smoke):

@@ -105,7 +105,8 @@ def document(found: Groups, compact: bool = False) -> Document:
             lines += [[*start, result.ours, Entry(result.why(shared))] for result in g.results]
         grids.append(Grid([*line, "Ours", "Seeds"], lines, title))
     marks = text.shown_marks(e.text for grid in grids for line in grid.lines for e in line)
-    return Document(f"Records by {', '.join(found.keys)}", header, grids, marks + found.notes)
+    title = f"Records by {', '.join(found.keys)}" if found.keys else "Runs"
+    return Document(title, header, grids, marks + found.notes)
 
 
 def csv_text(found: Groups) -> str:
