@@ -116,16 +116,17 @@ def test_time_limit_saves_and_stops_and_each_start_makes_progress(toy, whole, ca
 
 
 @pytest.mark.parametrize(
-    ("name", "state", "array", "requeued"),
+    ("name", "state", "options", "requeued"),
     [
-        ("SIGUSR2", "RUNNING", False, "12"),  # the warning that time is running out
-        ("SIGUSR1", "RUNNING", True, "10_3"),
-        ("SIGTERM", "RUNNING", False, "12"),
-        ("SIGTERM", "COMPLETING", False, ""),  # cancelled, or requeued by SLURM itself
-        ("SIGINT", "RUNNING", False, ""),
+        ("SIGUSR2", "RUNNING", "", "12"),  # the warning that time is running out
+        ("SIGUSR1", "RUNNING", "array", "10_3"),
+        ("SIGUSR2", "RUNNING", "force", ""),  # which would begin anew
+        ("SIGTERM", "RUNNING", "", "12"),
+        ("SIGTERM", "COMPLETING", "", ""),  # cancelled, or requeued by SLURM itself
+        ("SIGINT", "RUNNING", "", ""),
     ],
 )
-def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, array, requeued):
+def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, options, requeued):
     toy["trainer"]["checkpoint_minutes"] = 10
     requeue = f'echo "$@" > {tmp_path}/scontrol.log; kill -TERM $PPID'  # SLURM ends a job to requeue it
     commands = {"squeue": f"echo {state}", "scontrol": requeue}
@@ -134,9 +135,10 @@ def test_slurm_job_saves_and_requeues(toy, whole, tmp_path, name, state, array, 
         (tmp_path / command).chmod(0o755)
     env = {"SLURM_JOB_ID": "12", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "lra", "SLURM_PROCID": "0"}
     env |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    if array:
+    if options == "array":
         env |= {"SLURM_ARRAY_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}
-    assert struck(toy, name, 10, tmp_path / "log", **env) == 128 + signal.Signals[name]
+    given = toy | {"force": options == "force"}
+    assert struck(given, name, 10, tmp_path / "log", **env) == 128 + signal.Signals[name]
     log = tmp_path / "scontrol.log"
     assert (log.read_text().split() if log.exists() else []) == (["requeue", requeued] if requeued else [])
     assert ("SLURM will start it again" in (tmp_path / "log").read_text()) == bool(requeued)

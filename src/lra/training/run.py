@@ -97,7 +97,8 @@ def run(
         except Interrupted as interrupted:
             stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows
             why = "Interrupted" if interrupted.signum is not None else "The time limit is reached"
-            queued = is_main() and interrupted.signum not in (None, signal.SIGINT) and requeue()
+            again = is_main() and not config.force  # with it the run would begin anew each time, and never end
+            queued = again and interrupted.signum not in (None, signal.SIGINT) and requeue()
             resumes = "The same command without force=true resumes" if config.force else "The same command resumes"
             then = "SLURM will start it again" if queued else f"{resumes} from what is saved"
             console.print(f"{why}. {then}.")
