@@ -194,6 +194,15 @@ def test_mistakes_in_study_commands(arguments, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "text", ["seed=5", "+seed=5", "experiment=lra/image-s4d", "force=true", "plan=true", "kernel.init=lin"]
+)
+def test_an_option_that_the_study_decides_is_refused(text):
+    """Its run would have another id than the job: trained, and never found."""
+    with pytest.raises(UserError, match=rf"Study s4d-lra, cell s4d-inv:listops: {re.escape(text)} is for the study"):
+        jobs(load_study("s4d-lra"), only="s4d-inv:listops", extra=[text])
+
+
 @pytest.mark.parametrize("key", ["kernl.init", "kernel.lr.A.x", "kernel.int"])
 def test_a_change_of_a_study_that_is_no_option_is_named(key):
     study = load_study("s4d-lra")

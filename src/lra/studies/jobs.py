@@ -20,6 +20,8 @@ from lra.records.schema import RunRecord
 from lra.studies.schema import CellSpec, Study
 from lra.vocabulary import Variant
 
+OWN = ("experiment", "seed", "force", "plan")  # what a study says itself of its runs, besides the changes of a cell
+
 
 @dataclass(frozen=True)
 class Job:
@@ -64,6 +66,7 @@ def jobs(
         if spec.experiment is None or spec.column.evaluate or not _matches(cell, only):
             continue
         try:
+            _check_extra(extra, (*OWN, *spec.changes))
             _check_changes(spec.experiment, spec.changes)
             for seed in spec.seeds if seeds is None else seeds:
                 made.append(_job(cell, spec, spec.experiment, seed, tuple(extra)))
@@ -95,6 +98,16 @@ def _changed(experiment: str, extra: tuple[str, ...], changes: Mapping[str, Any]
             raise UserError(f"changes: {key}: {experiment} has no such option.{near(key, flat(tree))}")
         node[leaf] = value
     return Config.parse(tree)
+
+
+def _check_extra(extra: Sequence[str], own: Sequence[str]) -> None:
+    """Raise UserError for an override of what the study says: the run would be another than the cell's."""
+    for text in extra:
+        if text.lstrip("+~").partition("=")[0] in own:
+            raise UserError(
+                f"{text} is for the study to say. Leave it out: seeds are given as seeds=0,1, a study trains what is "
+                "not complete, and `lra train` makes a run of its own."
+            )
 
 
 def _check_changes(experiment: str, changes: Mapping[str, Any]) -> None:
