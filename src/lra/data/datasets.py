@@ -29,8 +29,8 @@ class BatchDataset(Dataset[Batch], ABC):
     @abstractmethod
     def lengths(self) -> np.ndarray: ...
 
-    @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.y)
 
     @abstractmethod
     def __getitem__(self, rows: np.ndarray) -> Batch: ...
@@ -55,9 +55,6 @@ class TokenSequences(BatchDataset):
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
-
-    def __len__(self) -> int:
-        return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
         x, lengths = self.pad_rows(rows)
@@ -94,9 +91,6 @@ class TokenPairs(BatchDataset):
     def lengths(self) -> np.ndarray:
         return self.documents.lengths[self.pairs].max(axis=1)  # what the pair is padded to
 
-    def __len__(self) -> int:
-        return len(self.y)
-
     def __getitem__(self, rows: np.ndarray) -> Batch:
         x, lengths = self.documents.pad_rows(self.pairs[rows].T.reshape(-1))
         return Batch(x, lengths, self._targets[_index(rows, self._targets.device)])
@@ -130,9 +124,6 @@ class FeatureSequences(BatchDataset):
     @property
     def lengths(self) -> np.ndarray:
         return np.full(len(self), self.x.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.y)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
         index = _index(rows, self._targets.device)
@@ -244,9 +235,6 @@ class Subset(BatchDataset):
     def lengths(self) -> np.ndarray:
         return self.dataset.lengths[self.rows]
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def __getitem__(self, rows: np.ndarray) -> Batch:
         return self.dataset[self.rows[rows]]
 
@@ -261,9 +249,6 @@ class _Strided(BatchDataset):
     @property
     def lengths(self) -> np.ndarray:
         return -(-self.dataset.lengths // self.rate)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
         x, lengths, y = self.dataset[rows]

@@ -23,16 +23,13 @@ class RandomData(BatchDataset):
     """Random samples of a task's shape and greatest length, for measuring time and memory only."""
 
     def __init__(self, spec: TaskSpec, size: int) -> None:
-        self.spec, self.size = spec, size
+        self.spec = spec
         rng = np.random.default_rng(0)
         self.y = rng.integers(spec.outputs, size=size) if spec.metric == "accuracy" else rng.normal(size=size)
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.full(self.size, self.spec.max_length)
-
-    def __len__(self) -> int:
-        return self.size
+        return np.full(len(self), self.spec.max_length)
 
     def __getitem__(self, rows: np.ndarray) -> Batch:
         spec, rng = self.spec, np.random.default_rng(0)
