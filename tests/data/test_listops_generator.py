@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lra.data.listops_generator import SYMBOLS, ListOpsParameters, collect, generate, to_official
+from lra.data.listops_generator import SYMBOLS, ListOpsParameters, evaluate, generate, to_official
 
 SMALL = ListOpsParameters(max_depth=6, max_args=5, min_length=20, max_length=120)
 INDEX = {symbol: i for i, symbol in enumerate(SYMBOLS)}
@@ -41,8 +41,8 @@ def names(expression: np.ndarray) -> list[str]:
 def samples(request: pytest.FixtureRequest) -> tuple[ListOpsParameters, list, list]:
     """Parameters, the reference's expressions and ours."""
     parameters, count = (SMALL, 3000) if request.param == "small" else (ListOpsParameters(), 400)
-    made = generate(count, 5, parameters, threads=1)
-    ours = [parse(" ".join(names(made[i]))) for i in range(count)]
+    made, _ = generate(count, 5, parameters, threads=1)
+    ours = [parse(" ".join(names(expression))) for expression in made]
     return parameters, reference_sample(parameters, count, 6), ours
 
 
@@ -71,27 +71,27 @@ def test_operators_and_argument_counts_have_the_published_distribution(samples: 
 
 
 def test_root_operators_are_equally_likely() -> None:
-    made = generate(4000, 3, SMALL, threads=1)
-    roots = Counter(SYMBOLS[made[i][0]] for i in range(len(made)))
+    made, _ = generate(4000, 3, SMALL, threads=1)
+    roots = Counter(SYMBOLS[expression[0]] for expression in made)
     assert set(roots) == set(OPERATORS)
     assert stats.chisquare([roots[operator] for operator in OPERATORS]).pvalue > LEAST_P
 
 
 def test_expressions_are_different_and_values_right(samples: tuple) -> None:
     parameters, _, ours = samples
-    made = generate(len(ours), 5, parameters, threads=1)
-    assert len({made[i].tobytes() for i in range(len(made))}) == len(made)
-    assert made.values.tolist() == [value(node) for node in ours]
+    made, values = generate(len(ours), 5, parameters, threads=1)
+    assert len({expression.tobytes() for expression in made}) == len(made)
+    assert values.tolist() == [value(node) for node in ours]
 
 
 def test_result_does_not_depend_on_threads_or_neighbors() -> None:
     one = generate(2500, 9, SMALL, threads=1)
     with ThreadPoolExecutor(2) as pool:  # two generators at once, each with two threads
         others = list(pool.map(lambda _: generate(2500, 9, SMALL, threads=2), range(2)))
-    for other in others:
-        assert np.array_equal(one.tokens, other.tokens)
-        assert np.array_equal(one.values, other.values)
-    assert not np.array_equal(one.tokens, generate(2500, 10, SMALL, threads=1).tokens)
+    for expressions, values in others:
+        assert all(map(np.array_equal, one[0], expressions))
+        assert np.array_equal(one[1], values)
+    assert not all(map(np.array_equal, one[0], generate(2500, 10, SMALL, threads=1)[0]))
 
 
 @st.composite
@@ -111,7 +111,7 @@ def trees(draw: st.DrawFn) -> int | list:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(trees(), min_size=1, max_size=5))
 def test_evaluator_agrees_with_nested_lists(nodes: list) -> None:
-    assert collect([tokens(node) for node in nodes]).values.tolist() == [value(node) for node in nodes]
+    assert evaluate([tokens(node) for node in nodes]).tolist() == [value(node) for node in nodes]
 
 
 @settings(max_examples=100, deadline=None)
@@ -128,7 +128,7 @@ def test_real_labels() -> None:
     assert len(lines) == 48
     nodes = [parse(source) for source in sources]
     assert [text(node) for node in nodes] == list(sources)
-    assert collect([tokens(node) for node in nodes]).values.tolist() == [int(label) for label in labels]
+    assert evaluate([tokens(node) for node in nodes]).tolist() == [int(label) for label in labels]
     assert [value(node) for node in nodes] == [int(label) for label in labels]
 
 
@@ -143,6 +143,5 @@ def test_all_real_labels(real: Path) -> None:
     assert len(rows) == 50_500
     assert np.array_equal([value(node) for node in nodes], labels)
     ours = [i for i, (_, _, source) in enumerate(rows) if "[FIRST" not in source and "[LAST" not in source]
-    made = collect([tokens(nodes[i]) for i in ours])
     assert len(ours) > 10_000
-    assert np.array_equal(made.values, labels[ours])
+    assert np.array_equal(evaluate([tokens(nodes[i]) for i in ours]), labels[ours])

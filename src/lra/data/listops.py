@@ -83,10 +83,8 @@ class ListOps(PublishedTask):
         splits = self._official(self._folder(writer.data_dir), progress) if official else self._generated(progress)
         for split, (expressions, values) in splits.items():
             ended = [np.append(e[: self.max_length - 1], np.uint8(EOS)) for e in expressions]
-            offsets = np.zeros(len(ended) + 1, np.int64)
-            np.cumsum([len(e) for e in ended], out=offsets[1:])
             writer.save(f"{split}_tokens", np.concatenate(ended))
-            writer.save(f"{split}_offsets", offsets)
+            writer.save(f"{split}_offsets", np.cumsum([0, *map(len, ended)]))
             writer.save_classes(split, values, 10)
 
     def dataset(self, prepared: Prepared, split: str) -> TokenSequences:
@@ -119,18 +117,16 @@ class ListOps(PublishedTask):
         from lra.data import listops_generator as generator
 
         total = sum(self._sizes.values())
-        made = generator.generate(
+        expressions, values = generator.generate(
             total,
             self.generator_seed,
             threads=self.workers,
             progress=lambda done: progress("generating expressions", done, total),
         )
-        tokens = made.tokens + np.uint8(len(SPECIALS))
         splits, start = {}, 0
         for split, size in self._sizes.items():
-            rows = range(start, start + size)
-            parts = [tokens[made.offsets[i] : made.offsets[i + 1]] for i in rows]
-            splits[split] = parts, made.values[start : start + size]
+            rows = slice(start, start + size)
+            splits[split] = [tokens + np.uint8(len(SPECIALS)) for tokens in expressions[rows]], values[rows]
             start += size
         return splits
 

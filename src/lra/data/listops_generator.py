@@ -35,29 +35,17 @@ class ListOpsParameters:
     operator_p: float = 0.25
 
 
-@dataclass(frozen=True)
-class Expressions:
-    """Expression i is tokens[offsets[i]:offsets[i + 1]] (uint8), with the value values[i] (uint8)."""
-
-    tokens: np.ndarray
-    offsets: np.ndarray
-    values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, i: int) -> np.ndarray:
-        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
-
-
 def generate(
     count: int,
     seed: int = 0,
     parameters: ListOpsParameters | None = None,
     threads: int = 2,
     progress: Callable[[int], None] = lambda done: None,
-) -> Expressions:
-    """`count` different expressions, a function of the seed and the parameters. `progress` gets the number done."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """`count` different expressions, token arrays (uint8), and their values (uint8).
+
+    They are a function of the seed and the parameters. `progress` gets the number done.
+    """
     p = parameters or ListOpsParameters()
 
     def chunk(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,20 +66,29 @@ def generate(
                         kept.append(expression)
                 progress(len(kept))
             index += needed
-    return collect(kept)
+    return kept, evaluate(kept)
 
 
-def collect(expressions: list[np.ndarray]) -> Expressions:
-    """Evaluate expressions (uint8 token arrays) and store them end to end."""
-    offsets = np.zeros(len(expressions) + 1, np.int64)
-    np.cumsum([len(e) for e in expressions], out=offsets[1:])
-    tokens = np.concatenate(expressions) if expressions else np.zeros(0, np.uint8)
-    return Expressions(tokens, offsets, evaluate(tokens, offsets))
+def evaluate(expressions: list[np.ndarray]) -> np.ndarray:
+    """The values (uint8) of well-formed expressions."""
+    return _values(np.concatenate(expressions), np.cumsum([0, *map(len, expressions)]))
 
 
 def to_official(tokens: np.ndarray) -> str:
-    """The source text of the official TSV: binarised with parentheses, `( ( ( [MAX 3 ) 4 ) ] )`."""
-    return _official(np.ascontiguousarray(tokens)).tobytes().decode("ascii")
+    """The source text of the official TSV: an operator with k arguments opens k + 1 parentheses, the first of which
+    its own bracket closes: `( ( ( [MAX 3 ) 4 ) ] )`."""
+    parts: list[str] = []
+    operators: list[int] = []  # places of those that are not closed yet
+    for token in tokens.tolist():
+        if token != CLOSE:
+            if token >= MIN:
+                operators.append(len(parts))
+            parts.append(SYMBOLS[token])
+            continue
+        first = operators.pop()
+        operator, *arguments = parts[first:]
+        parts[first:] = [f"{'( ' * (len(arguments) + 1)}{operator} {' ) '.join(arguments)} ) ] )"]
+    return parts[0]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -140,8 +137,8 @@ def _tree(rng, out, pending, max_depth, max_args, operator_p):
 
 
 @numba.njit(nogil=True, cache=True)
-def evaluate(tokens, offsets):
-    """Values (uint8) of well-formed expressions stored end to end. MED is the median rounded down."""
+def _values(tokens, offsets):
+    """Expression i is tokens[offsets[i]:offsets[i + 1]]. MED is the median rounded down."""
     values = np.empty(len(offsets) - 1, np.uint8)
     for i in range(len(values)):
         stack = np.empty(offsets[i + 1] - offsets[i], np.int64)
@@ -170,43 +167,3 @@ def evaluate(tokens, offsets):
             stack[top - 1] = value
         values[i] = stack[0]
     return values
-
-
-@numba.njit(cache=True)
-def _official(tokens):
-    """ASCII of the official source text. An operator with k arguments opens k + 1 parentheses."""
-    arguments = np.zeros(len(tokens), np.int64)
-    operators = np.empty(len(tokens), np.int64)
-    top = 0
-    for i, token in enumerate(tokens):
-        if token == CLOSE:
-            top -= 1
-        if top > 0 and (token < MIN or token == CLOSE):
-            arguments[operators[top - 1]] += 1
-        if MIN <= token < CLOSE:
-            operators[top] = i
-            top += 1
-    names = ("[MIN", "[MAX", "[MED", "[SM")
-    out = np.empty(len(tokens) * 10 + 2, np.uint8)
-    n = 0
-    for i, token in enumerate(tokens):
-        if MIN <= token < CLOSE:
-            for _ in range(arguments[i] + 1):
-                out[n], out[n + 1] = ord("("), ord(" ")
-                n += 2
-            for letter in names[token - MIN]:
-                out[n] = ord(letter)
-                n += 1
-            out[n] = ord(" ")
-            n += 1
-            continue
-        out[n] = ord("]") if token == CLOSE else ord("0") + token
-        out[n + 1] = ord(" ")
-        n += 2
-        if token == CLOSE:  # this closes the expression's own parenthesis …
-            out[n], out[n + 1] = ord(")"), ord(" ")
-            n += 2
-        if i + 1 < len(tokens):  # … and this that of the argument it is
-            out[n], out[n + 1] = ord(")"), ord(" ")
-            n += 2
-    return out[: n - 1]
