@@ -9,7 +9,7 @@ the 1e-5 and the result is far from unit variance: scaling `papers` does the sam
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -104,7 +104,7 @@ class SpeechCommands(PublishedTask):
     def build(self, writer: Writer, progress: Progress) -> None:
         if self.source == "standin":
             for split, (clip_waves, y) in standin.clips(len(self.words)).items():
-                self._write(writer, split, (len(y), iter([clip_waves])), y)
+                self._write(writer, split, [clip_waves], y)
         else:
             clips = [clip for clip in self._clips(self.raw(writer.data_dir)) if clip.word in self.words]
             if len(self.words) == 10:
@@ -113,8 +113,7 @@ class SpeechCommands(PublishedTask):
                 raise UserError(f"{self.raw(writer.data_dir)} has no clips of the words {', '.join(self.words)}.")
             y = np.array([self.words.index(clip.word) for clip in clips])
             for split, rows in self._rows(clips, y).items():
-                waves = self._waves([clips[row] for row in rows], split, progress)
-                self._write(writer, split, (len(rows), waves), y[rows])
+                self._write(writer, split, self._waves([clips[row] for row in rows], split, progress), y[rows])
         if not writer.counts["train"]:
             raise UserError(f"{self.raw(writer.data_dir)} has no training clips of these words.")
         mean, std = _statistics(writer.reopen("train_x"), axis=0 if self.features == "raw" else (0, 1))
@@ -137,12 +136,12 @@ class SpeechCommands(PublishedTask):
         splits = np.array([clip.split for clip in clips])
         return {split: np.flatnonzero(splits == split) for split in SPLITS35}
 
-    def _write(self, writer: Writer, split: str, waves: tuple[int, Iterator[np.ndarray]], y: np.ndarray) -> None:
-        """Write one split from its size and its waves, (·, 16000) int16 at a time."""
+    def _write(self, writer: Writer, split: str, waves: Iterable[np.ndarray], y: np.ndarray) -> None:
+        """Write one split from its waves, (·, 16000) int16 at a time, and their classes."""
         shape, kind = ((LENGTH,), np.int16) if self.features == "raw" else ((161, 20), np.float32)
-        array = writer.create(f"{split}_x", (waves[0], *shape), kind)
+        array = writer.create(f"{split}_x", (len(y), *shape), kind)
         done = 0
-        for chunk in waves[1]:
+        for chunk in waves:
             array[done : done + len(chunk)] = chunk if self.features == "raw" else self._mfcc(chunk)
             done += len(chunk)
         array.flush()
@@ -179,14 +178,8 @@ class SpeechCommands(PublishedTask):
         if self.source == "files" or (raw / FOLDER).is_dir():
             clips = _list_official(_root(raw), download=False)
         else:
-            size = "2.4 GB"
-            remote = Remote(
-                "Speech Commands v0.02",
-                URL,
-                f"{ARCHIVE} ({size}, sha256 {SHA256})",
-                ARCHIVE,
-                f"sc{len(self.words)}",
-            )
+            file = f"{ARCHIVE} (2.4 GB, sha256 {SHA256})"
+            remote = Remote("Speech Commands v0.02", URL, file, ARCHIVE, f"sc{len(self.words)}")
             clips = remote.fetch(raw, lambda: _list_official(raw, download=True))
         if self.source == "download" and (found := _count(clips)) != SPLITS35:
             raise UserError(
