@@ -78,18 +78,17 @@ class Pathfinder(PublishedTask):
             }
             return ("standin" if self.source == "standin" else "regenerated"), parameters
         folder = self._folder(data_dir)
-        index = _official_index(folder)
-        files = [*index.paths, *listed(folder / "metadata", "*.npy")]
+        paths, _ = _official_images(folder)
+        files = [*paths, *listed(folder / "metadata", "*.npy")]
         parameters = {"raw_sha256": files_sha256(files, folder, self.hashes(data_dir))}
-        return ("official" if len(index.paths) == IMAGES else "subset"), parameters
+        return ("official" if len(paths) == IMAGES else "subset"), parameters
 
     def build(self, writer: Writer, progress: Progress) -> None:
         if self.source in ("generate", "standin"):
             self._fill(writer, self._count, self._generated, partial(progress, "generating images"))
         else:
-            index = _official_index(self._folder(writer.data_dir))
-            read = partial(self._official, index.paths, index.labels)
-            self._fill(writer, len(index.paths), read, partial(progress, "reading images"))
+            paths, labels = _official_images(self._folder(writer.data_dir))
+            self._fill(writer, len(paths), partial(self._official, paths, labels), partial(progress, "reading images"))
 
     def dataset(self, prepared: Prepared, split: str) -> FeatureSequences:
         scale, shift = (2 / 255, -1.0) if self.centered else (1 / 255, 0.0)
@@ -102,11 +101,9 @@ class Pathfinder(PublishedTask):
         from lra.data.pathfinder_layout import level_folder, write_official_layout
         from lra.pathfinder.generator import preset
 
-        parameters = preset(self.resolution)
-        place = folder / level_folder(parameters)
-        count = self._count
+        parameters, count = preset(self.resolution), self._count
         write_official_layout(
-            place,
+            folder / level_folder(parameters),
             parameters,
             self.generator_seed,
             count,
@@ -201,10 +198,10 @@ def split_sizes(count: int) -> dict[str, int]:
     return {"train": count - 2 * held, "val": held, "test": held}
 
 
-def _official_index(folder: Path):
+def _official_images(folder: Path) -> tuple[list[Path], np.ndarray]:
     from lra.data.pathfinder_layout import read_official_layout
 
-    index = read_official_layout(folder)
-    if len(index.paths) < 10:
-        raise UserError(f"{folder} lists {len(index.paths)} images; too few to split 80/10/10.")
-    return index
+    paths, labels = read_official_layout(folder)
+    if len(paths) < 10:
+        raise UserError(f"{folder} lists {len(paths)} images; too few to split 80/10/10.")
+    return paths, labels

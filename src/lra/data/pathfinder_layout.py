@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +28,6 @@ from lra.pathfinder.generator import LEVELS, PathfinderBatch, PathfinderParamete
 BATCH = 1000
 BLACKLIST = {("pathfinder32", "curv_baseline", "imgs", "0", "sample_172.png")}
 """Files of the official release that are empty."""
-
-
-@dataclass(frozen=True)
-class OfficialIndex:
-    """A level of the release in the order of its metadata; `blacklisted` files are not among `paths`."""
-
-    paths: list[Path]
-    labels: np.ndarray  # (len(paths),) uint8
-    blacklisted: list[Path]
 
 
 def level_folder(parameters: PathfinderParameters) -> Path:
@@ -61,7 +52,6 @@ def write_official_layout(
     filled with. `progress` is called with the number of images done. Raises UserError if the folder holds
     another set or cannot be written.
     """
-    folder = Path(folder)
     claim = json.dumps({"seed": seed, "count": count, "parameters": asdict(parameters)}, indent=2) + "\n"
     try:
         (folder / "imgs").mkdir(parents=True, exist_ok=True)
@@ -81,14 +71,13 @@ def write_official_layout(
         ) from error
 
 
-def read_official_layout(folder: Path) -> OfficialIndex:
-    """Index one level of the release, batches in integer order, without opening an image.
+def read_official_layout(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """The images of one level of the release and their labels (uint8), batches in integer order; none is opened.
 
     Raises UserError for a missing folder or image, metadata that cannot be parsed, and labels other than 0
     and 1.
     """
-    folder = Path(folder)
-    paths, labels, blacklisted = [], [], []
+    paths, labels = [], []
     known: set[tuple[str, str]] = set()
     for path in _metadata_files(folder):
         present: dict[str, set[str]] = {}
@@ -99,7 +88,6 @@ def read_official_layout(folder: Path) -> OfficialIndex:
                 raise UserError(f"{path}, row {number}: {image} is listed twice. Unpack the archive again.")
             known.add((subfolder, file))
             if image.absolute().parts[-5:] in BLACKLIST:
-                blacklisted.append(image)
                 continue
             if subfolder not in present:
                 if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
@@ -109,7 +97,7 @@ def read_official_layout(folder: Path) -> OfficialIndex:
                 raise UserError(f"{image} is missing, though {path} lists it. Unpack the archive again.")
             paths.append(image)
             labels.append(label)
-    return OfficialIndex(paths, np.array(labels, np.uint8), blacklisted)
+    return paths, np.array(labels, np.uint8)
 
 
 def read_images(paths: Iterable[Path], size: int) -> np.ndarray:

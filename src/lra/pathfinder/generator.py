@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -100,7 +99,7 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
 
     Raises UserError for a seed outside 0 … 2⁶³ - 1 and when no two targets fit.
     """
-    from lra.pathfinder import placement
+    from lra.pathfinder import placement, stamps
     from lra.pathfinder.random import choose_margins
 
     if not 0 <= seed < 2**63:
@@ -114,9 +113,9 @@ def generate_batch(parameters: PathfinderParameters, seed: int, first: int, coun
     sizes = p.contour_length, p.distractors, p.distractor_length
     for index, margin in enumerate(p.paddle_margins):
         rows = np.flatnonzero(choice == index)
-        tables = _paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
+        tables = stamps.paddle_tables(p.paddle_length, p.paddle_thickness, margin, p.continuity, p.antialias_scale)
         rules = placement.Rules(p.padding, margin, p.seed_distance, p.paddle_retrials, p.distractor_retrials)
-        marker = _marker_stamps(p.marker_radius, p.antialias_scale)
+        marker = stamps.marker_stamps(p.marker_radius, p.antialias_scale)
         failed = placement.draw_images(key, first, rows, tables, rules, _levels(p), marker, *sizes, images, labels)
         if failed >= 0:
             raise UserError(
@@ -156,20 +155,6 @@ def generate(
         finally:
             for _, batch in pending:
                 batch.cancel()
-
-
-@lru_cache(maxsize=8)
-def _paddle_tables(*arguments):
-    from lra.pathfinder.stamps import paddle_tables
-
-    return paddle_tables(*arguments)
-
-
-@lru_cache(maxsize=8)
-def _marker_stamps(*arguments):
-    from lra.pathfinder.stamps import marker_stamps
-
-    return marker_stamps(*arguments)
 
 
 def _levels(parameters: PathfinderParameters) -> np.ndarray:

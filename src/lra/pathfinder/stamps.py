@@ -8,6 +8,7 @@ k, standing for k / 255.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class PaddleTables(NamedTuple):
     preference: np.ndarray
 
 
+@lru_cache(maxsize=8)
 def paddle_tables(length: int, thickness: float, margin: int, continuity: float, antialias_scale: int) -> PaddleTables:
     """Draw every paddle that can occur with this margin."""
     step = extension_steps(length + margin)
@@ -147,6 +149,7 @@ def seed_footprint(mask: np.ndarray, reach: int) -> np.ndarray:
     return offsets if usable else offsets[:0]
 
 
+@lru_cache(maxsize=8)
 def marker_stamps(radius: float, antialias_scale: int) -> np.ndarray:
     """(n, n, n, n) uint8: [class of y, class of x] is the marker's window of side n.
 
