@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lra.data.catalog import make_task
-from lra.data.datasets import strided
+from lra.data.datasets import Strided
 from lra.data.storage import Prepared
 from lra.data.task import PublishedTask
 from lra.data.verify import findings
@@ -97,7 +97,7 @@ def test_sc35(real: Path, tmp_path: Path) -> None:
     mean, deviation = statistics(unit, same)
     assert np.allclose(mean, 0, atol=0.01)
     assert np.allclose(deviation, 1, atol=0.02)
-    assert strided(task.dataset(found, "test"), 2)[np.arange(4)].x.shape == (4, 8000, 1)
+    assert Strided(task.dataset(found, "test"), 2)[np.arange(4)].x.shape == (4, 8000, 1)
     right(task, found)
 
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from lra.data import sources, speech
-from lra.data.datasets import strided
+from lra.data.datasets import Strided
 from lra.data.speech import Clip, SpeechCommands, decode
 from lra.errors import UserError
 
@@ -91,7 +91,7 @@ def test_eight_kilohertz_is_every_second_sample(folder: Path, tmp_path: Path) ->
     task = SpeechCommands(path=str(tmp_path / "raw"))
     data = task.dataset(task.prepare(tmp_path / "data"), "test")
     rows = np.arange(len(data))
-    half = strided(data, 2)[rows]
+    half = Strided(data, 2)[rows]
     assert half.x.shape[1] == 8_000
     assert torch.equal(half.x, data[rows].x[:, ::2])
 

@@ -13,7 +13,7 @@ from toy import Waves, folders
 
 import lra
 from lra.config import Config
-from lra.data.datasets import strided
+from lra.data.datasets import Strided
 from lra.data.task import silent
 from lra.errors import UserError
 from lra.paths import CHECKOUT
@@ -59,7 +59,7 @@ def test_other_rate(waves, tmp_path):
     target = tmp_path / "waves.safetensors"
     export_run(waves.run_id, folders(tmp_path), target, TOY)
     model = lra.load(target)
-    data = strided(Waves().dataset(Waves().prepare(tmp_path / "data"), "test"), 2)
+    data = Strided(Waves().dataset(Waves().prepare(tmp_path / "data"), "test"), 2)
     x, lengths, y = data[np.arange(48)]
     assert x.shape == (48, 16, 1)
     right = (model(x, lengths, 2.0).argmax(1) == y).float().mean().item()

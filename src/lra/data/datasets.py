@@ -219,11 +219,6 @@ def subset(dataset: BatchDataset, size: int, seed: int, longest: int | None = No
     return Subset(dataset, np.sort(np.random.default_rng(seed).choice(rows, size, replace=False)))
 
 
-def strided(dataset: BatchDataset, rate: int) -> BatchDataset:
-    """The dataset with every `rate`-th position only: 16 kHz audio becomes 8 kHz at rate 2, not filtered."""
-    return dataset if rate == 1 else _Strided(dataset, rate)
-
-
 class Subset(BatchDataset):
     """Some rows of a dataset."""
 
@@ -242,7 +237,9 @@ class Subset(BatchDataset):
         return Subset(self.dataset.to(device), self.rows)
 
 
-class _Strided(BatchDataset):
+class Strided(BatchDataset):
+    """Every `rate`-th position of a dataset: 16 kHz audio becomes 8 kHz at rate 2, not filtered."""
+
     def __init__(self, dataset: BatchDataset, rate: int) -> None:
         self.dataset, self.rate, self.y = dataset, rate, dataset.y
 
@@ -254,8 +251,8 @@ class _Strided(BatchDataset):
         x, lengths, y = self.dataset[rows]
         return Batch(x[:, :: self.rate], (lengths + self.rate - 1) // self.rate, y)
 
-    def to(self, device: torch.device | str) -> _Strided:
-        return _Strided(self.dataset.to(device), self.rate)
+    def to(self, device: torch.device | str) -> Strided:
+        return Strided(self.dataset.to(device), self.rate)
 
 
 def _identity(batch: object) -> object:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from lra import history
 from lra.composition import as_dict, compose
 from lra.config import NODES, Config, is_data_place
-from lra.data.datasets import Loader, strided
+from lra.data.datasets import Loader, Strided
 from lra.data.hashes import file_sha256
 from lra.data.task import silent
 from lra.errors import UserError
@@ -140,7 +140,7 @@ def _loader(assembled: Assembled, rate: int) -> Loader:
         raise UserError(f"task.rate={rate} needs a sampled signal, but {assembled.spec.name} consists of tokens.")
     assembled.module.rate = float(rate)
     loader = assembled.loader("test")
-    return Loader(strided(loader.dataset, rate), loader.sampler)
+    return Loader(Strided(loader.dataset, rate), loader.sampler)
 
 
 def _hash(content: Mapping[str, Any]) -> str:
