@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lra.terminal import Console
-from lra.training.progress import LiveProgress, PlainProgress, progress_callback
+from lra.training.progress import RunProgress
 
 
 def trainer(step: int, epoch: int, accuracy: float) -> SimpleNamespace:
@@ -26,8 +26,7 @@ def trainer(step: int, epoch: int, accuracy: float) -> SimpleNamespace:
 def test_a_bar_for_the_whole_run_below_a_line_for_each_epoch(width):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, color_system=None)
-    progress = progress_callback(console, "accuracy", lambda: {"val_accuracy": 0.31}, False)
-    assert isinstance(progress, LiveProgress)
+    progress = RunProgress(console, "accuracy", lambda: {"val_accuracy": 0.31}, brief=False)
     progress.seconds = 0.0
     progress.on_train_start(trainer(0, 0, 0.0), None)
     for epoch, accuracy in ((0, 0.31), (1, 0.29)):
@@ -46,8 +45,7 @@ def test_a_bar_for_the_whole_run_below_a_line_for_each_epoch(width):
 
 def test_lines_elsewhere():
     out = io.StringIO()
-    progress = progress_callback(Console(file=out, width=80), "accuracy", lambda: None, False)
-    assert isinstance(progress, PlainProgress)
+    progress = RunProgress(Console(file=out, width=80), "accuracy", lambda: None, brief=False)
     progress.seconds = 0.0
     progress.on_train_start(trainer(0, 0, 0.0), None)
     progress._begin -= 100.0

@@ -38,7 +38,7 @@ from lra.training.graphs import Graphs
 from lra.training.loggers import make_loggers
 from lra.training.memory import is_out_of_memory
 from lra.training.processes import StopSignal, is_main, training_device
-from lra.training.progress import progress_callback
+from lra.training.progress import RunProgress
 from lra.training.resume import ResumeState
 from lra.training.selfcheck import self_check
 
@@ -77,7 +77,7 @@ class Training:
             divergence,
             self.stopwatch,
             Trajectory(config.expected, self.spec.metric, assembled.chance or 0.0, self.note),
-            progress_callback(console, self.spec.metric, lambda: self.checkpoints.best, brief),
+            RunProgress(console, self.spec.metric, lambda: self.checkpoints.best, brief=brief),
             ResumeState(),
             self.checkpoints,
         ]
