@@ -9,6 +9,7 @@ import torch
 from lra.config import Config
 from lra.data.spec import TaskSpec
 from lra.terminal import duration
+from lra.training.budget import scale
 
 # From results/benchmarks/step-cpu.json, S4D recipes on two cores: a step trains 25 to 42 million numbers (batch ×
 # length × features × layers) a second and keeps 16 to 43 bytes for each. Evaluation does a third of the work.
@@ -29,19 +30,14 @@ class Needs(NamedTuple):
 
 def needs(config: Config, spec: TaskSpec) -> Needs:
     """What a run of state space layers takes, at the task's greatest length."""
-    model, cut = config.model, config.budget
-    epochs = min(config.trainer.epochs, cut.epochs or config.trainer.epochs)
-    batch = min(config.trainer.batch_size, cut.batch_size or config.trainer.batch_size)
-    limits = {"train": cut.train_samples, "val": cut.val_samples, "test": cut.test_samples}
-    used = {split: min(n, limits[split] or n) for split, n in spec.splits.items()}
-    width = min(model["features"], cut.features or model["features"]) * (1 + spec.paired)
-    width *= min(model["layers"], cut.layers or model["layers"])
-    length = min(spec.max_length, cut.train_length or spec.max_length)
-    trained = epochs * used["train"] * length
-    evaluated = EVALUATION * (epochs * used["val"] + used["test"]) * spec.max_length
+    scaled = scale(config, spec, dict(spec.splits), spec.splits["train"])
+    width = scaled.model["features"] * scaled.model["layers"] * (1 + spec.paired)
+    length = min(spec.max_length, config.budget.train_length or spec.max_length)
+    trained = scaled.epochs * scaled.train_samples * length
+    evaluated = EVALUATION * (scaled.epochs * scaled.val_samples + scaled.test_samples) * spec.max_length
     item = 1 if spec.kind == "tokens" else spec.inputs
     data = sum(spec.splits.values()) * spec.max_length * item
-    return Needs(width * (trained + evaluated), width * batch * length, data)
+    return Needs(width * (trained + evaluated), width * scaled.batch_size * length, data)
 
 
 def forecast(config: Config, spec: TaskSpec) -> str | None:
