@@ -20,7 +20,6 @@ from lra.data.spec import Batch
 from lra.models.classifier import Classifier
 from lra.models.state import check_groups, check_order, same_version
 from lra.training.optim import group_label, make_optimizer, make_scheduler
-from lra.vocabulary import SPLITS
 
 CHECKPOINT = (
     "The checkpoint",
@@ -84,10 +83,9 @@ class SequenceModule(pl.LightningModule):
         super().__init__()
         self.model, self.spec = model, model.spec
         self.optimizer_config, self.scheduler_config = optimizer, scheduler
-        self.metrics = torch.nn.ModuleDict({f"{split}_metric": self._metric() for split in ("val", "test")})
-        self.losses = torch.nn.ModuleDict({f"{split}_loss": Mean() for split in SPLITS})
-        if self.spec.metric == "rmse":
-            self.metrics["standard_error"] = StandardError()
+        self.train_loss, self.val_loss, self.test_loss = Mean(), Mean(), Mean()  # over the epoch so far
+        self.val_metric, self.test_metric = self._metric(), self._metric()
+        self.standard_error = StandardError()
         self.call: Callable[..., Tensor] = model.__call__  # or a replay of it: lra.training.graphs
         self.rate = 1.0  # multiplies Δ, for signals sampled at another rate than in training
         self.plateau: ReduceLROnPlateau | None = None
@@ -96,13 +94,6 @@ class SequenceModule(pl.LightningModule):
         if self.spec.metric == "rmse":
             return MeanSquaredError(squared=False)
         return MulticlassAccuracy(self.spec.outputs, average="micro")
-
-    @property
-    def train_loss(self) -> Mean:
-        """The mean over the epoch so far."""
-        loss = self.losses["train_loss"]
-        assert isinstance(loss, Mean)
-        return loss
 
     def forward(self, batch: Batch) -> Tensor:
         return self.call(batch.x, batch.lengths, self.rate)
@@ -114,31 +105,25 @@ class SequenceModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self.loss(self(batch), batch.y)
-        mean = self.train_loss
-        mean.update(loss, len(batch.y))
+        self.train_loss.update(loss, len(batch.y))
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch.y))
-        self.log("train/loss_epoch", mean, on_step=False, on_epoch=True)
+        self.log("train/loss_epoch", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def on_train_epoch_start(self) -> None:  # not called when a run resumes within an epoch
         self.train_loss.reset()
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        self._evaluate(batch, "val")
+        self._evaluate(batch, "val", self.val_metric, self.val_loss)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        outputs = self._evaluate(batch, "test")
+        outputs = self._evaluate(batch, "test", self.test_metric, self.test_loss)
         if self.spec.metric == "rmse":
-            error = self.metrics["standard_error"]
-            assert isinstance(error, StandardError)
-            error.update(outputs.squeeze(-1) - batch.y)
-            self.log("test/standard_error", error, on_step=False, on_epoch=True, batch_size=len(batch.y))
+            self.standard_error.update(outputs.squeeze(-1) - batch.y)
+            self.log("test/standard_error", self.standard_error, on_step=False, on_epoch=True, batch_size=len(batch.y))
 
-    def _evaluate(self, batch: Batch, split: str) -> Tensor:
+    def _evaluate(self, batch: Batch, split: str, metric: Metric, mean: Mean) -> Tensor:
         outputs, n = self(batch).float(), len(batch.y)
-        metric, mean = self.metrics[f"{split}_metric"], self.losses[f"{split}_loss"]
-        assert isinstance(metric, Metric)
-        assert isinstance(mean, Mean)
         metric.update(outputs.squeeze(-1) if self.spec.metric == "rmse" else outputs, batch.y)
         mean.update(self.loss(outputs, batch.y), n)
         log = partial(self.log, on_step=False, on_epoch=True, batch_size=n)
