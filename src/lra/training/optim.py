@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from torch import nn
@@ -110,13 +111,13 @@ def make_optimizer(model: Classifier, optimizer: Optimizer) -> AdamW:
     return AdamW(groups, lr=optimizer.lr, weight_decay=optimizer.weight_decay, betas=optimizer.betas, fused=True)
 
 
-def cosine_factor(step: int, warmup: int, total: int) -> float:
-    """Linear from 0 to 1 over `warmup` steps, then half a cosine to 0 at `total`, and on along the cosine: past its
-    end the rate rises again, as in Hugging Face's schedule, with which the papers trained."""
+def cosine_factor(step: int, warmup: int, total: int, floor: float = 0.0) -> float:
+    """Linear from 0 to 1 over `warmup` steps, then half a cosine to `floor` at `total`, and on along the cosine: past
+    its end the rate rises again, as in Hugging Face's schedule, with which the papers trained."""
     if step < warmup:
         return step / warmup
     progress = (step - warmup) / max(1, total - warmup)
-    return 0.5 * (1 + math.cos(math.pi * progress))
+    return floor + (1 - floor) * (0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def linear_factor(step: int, warmup: int, total: int) -> float:
@@ -158,21 +159,11 @@ def make_scheduler(optimizer: AdamW, scheduler: Scheduler, higher_is_better: boo
         return LambdaLR(optimizer, lambda step: factor ** bisect_right(milestones, step))
     warmup = scheduler.warmup_steps
     if isinstance(scheduler, Cosine):
-        lambdas = [_cosine(scheduler, floor=scheduler.min_lr / group["lr"]) for group in optimizer.param_groups]
-        return LambdaLR(optimizer, lambdas)
+        floors = [scheduler.min_lr / group["lr"] for group in optimizer.param_groups]
+        factors = [partial(cosine_factor, warmup=warmup, total=scheduler.total_steps, floor=floor) for floor in floors]
+        return LambdaLR(optimizer, factors)
     if isinstance(scheduler, Linear):
         return LambdaLR(optimizer, lambda step: linear_factor(step, warmup, scheduler.total_steps))
     if isinstance(scheduler, Constant):
         return LambdaLR(optimizer, lambda step: constant_factor(step, warmup))
     return LambdaLR(optimizer, lambda step: inverse_sqrt_factor(step, warmup))
-
-
-def _cosine(scheduler: Cosine, floor: float) -> Callable[[int], float]:
-    """The factor of a group whose rate ends at `floor` times its full rate."""
-    warmup, total = scheduler.warmup_steps, scheduler.total_steps
-
-    def factor(step: int) -> float:
-        plain = cosine_factor(step, warmup, total)
-        return plain if step < warmup else floor + (1 - floor) * plain
-
-    return factor
