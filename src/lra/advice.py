@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lra.errors import UserError
+from lra.errors import UserError, closest, near
 from lra.paths import in_checkout
 
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<whole>.*)'|Sweep parameters '(?P<sweep>.*)' requires")
@@ -39,7 +38,7 @@ def check_flags(arguments: Sequence[str]) -> None:
         if not equals and after and "=" not in after[0] and not after[0].startswith("-"):
             value = after[0]
         known = _known(arguments)
-        same = [k for k in known if key in (k, k.rpartition(".")[2])] or _close(key, known)
+        same = [k for k in known if key in (k, k.rpartition(".")[2])] or closest(key, known)
         form = " or ".join(f"{k}={value or '…'}" for k in same[:3]) or "key=value"
         raise UserError(f"{argument}: options have no dashes before them. Write {form}.")
 
@@ -71,10 +70,7 @@ def advice(error: Exception, arguments: Sequence[str]) -> str:
     if found := SEVERAL.search(text):
         return _several(found["whole"] or found["sweep"])
     if found := UNKNOWN.search(text):
-        key = found[1]
-        close = _close(key, _known(arguments))
-        hint = f" Did you mean {' or '.join(close)}?" if close else " See `lra train --help`."
-        return f"There is no option {key!r}.{hint}"
+        return f"There is no option {found[1]!r}.{near(found[1], _known(arguments)) or ' See `lra train --help`.'}"
     if GROUP in text:
         return "A group, such as task, kernel or model, takes the name of one of its choices: kernel=s4d, not a value."
     return "\n".join(line for line in text.strip().splitlines() if line and not line.startswith(CLOSING))
@@ -137,7 +133,3 @@ def _known(arguments: Sequence[str]) -> list[str]:
     chosen = [a for a in arguments if a.startswith("experiment=") and a.partition("=")[2] in experiments()]
     composed = plain(chosen[-1:])
     return list(dict.fromkeys([*flat(composed), "experiment", *composed]))
-
-
-def _close(key: str, known: Sequence[str]) -> list[str]:
-    return difflib.get_close_matches(key, [k for k in known if k != key], n=3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import NoReturn
 
 from lra import environment
 from lra.advice import GROUP, advice, extra
-from lra.errors import Interrupted, UserError
+from lra.errors import Interrupted, UserError, near
 
 
 def run(command: Callable[[list[str]], int | None], arguments: list[str]) -> NoReturn:
@@ -110,7 +109,6 @@ def _missing(error: Exception) -> str:
         available = sorted(own | set(getattr(error, "options", None) or []))
     if not available:
         return str(error)
-    close = difflib.get_close_matches(name, available, n=3, cutoff=0.4)
-    if close:
-        return f"There is no {group} {name!r}. Did you mean {' or '.join(close)}? All: lra train --help"
+    if hint := near(name, available):
+        return f"There is no {group} {name!r}.{hint} All: lra train --help"
     return f"There is no {group} {name!r}.\nAvailable: {', '.join(available)}"

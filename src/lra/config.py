@@ -7,7 +7,6 @@ that a new kernel or mixer needs no edit here.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lra import history
 from lra.bounds import Count, Duration, Seed, Steps
 from lra.composition import compose, flat
-from lra.errors import UserError
+from lra.errors import UserError, closest, near
 from lra.nodes import check_nodes, not_valid
 from lra.options import sentence
 from lra.paths import workspace
@@ -267,8 +266,7 @@ def _problems(error: ValidationError, composed: Mapping[str, Any]) -> Iterator[s
     known = [key for key in flat(composed) if key not in refused]
     for problem, key in problems:
         if key in refused:
-            close = difflib.get_close_matches(key, known, n=1)
-            yield f"{key}: no such option." + (f" Did you mean {close[0]!r}?" if close else "")
+            yield f"{key}: no such option.{near(key, closest(key, known)[:1])}"
         elif problem["type"] == "union_tag_not_found":
             yield f"{key}: is missing; choose one, such as {key}=cosine"
         else:

@@ -31,10 +31,15 @@ def in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
+def closest(value: str, allowed: Iterable[str]) -> list[str]:
+    """The allowed values that look like `value`, the best first."""
+    return difflib.get_close_matches(value, list(allowed), n=3, cutoff=0.5)
+
+
 def near(value: str, allowed: Iterable[str]) -> str:
-    """A hint `Did you mean 'x' or 'y'?` for the allowed values closest to `value`; empty when none is close."""
-    matches = difflib.get_close_matches(str(value), [str(a) for a in allowed], n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(repr(m) for m in matches)}?" if matches else ""
+    """A hint ` Did you mean 'x' or 'y'?` for the allowed values closest to `value`; empty when none is close."""
+    matches = closest(value, allowed)
+    return f" Did you mean {' or '.join(map(repr, matches))}?" if matches else ""
 
 
 def choose(what: str, value, allowed: Iterable):

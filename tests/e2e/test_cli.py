@@ -89,10 +89,10 @@ def test_options_are_checked_before_lightning_is_loaded():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["experiment=lra/listop-s4d"], "Did you mean lra/listops-s4d"),
-        (["experiment=lra/listops-s4d", "kernal.init=lin"], "Did you mean kernel.init"),
-        (["experiment=lra/listops-s4d", "kernel=s4dd"], "Did you mean s4d"),
-        (["experimnt=lra/listops-s4d"], "Did you mean experiment"),
+        (["experiment=lra/listop-s4d"], "Did you mean 'lra/listops-s4d'"),
+        (["experiment=lra/listops-s4d", "kernal.init=lin"], "Did you mean 'kernel.init'"),
+        (["experiment=lra/listops-s4d", "kernel=s4dd"], "Did you mean 's4d'"),
+        (["experimnt=lra/listops-s4d"], "Did you mean 'experiment'"),
         (["experiment=lra/listops-s4d", "kernel.init=legz"], "legs"),
         (["experiment=lra/listops-s4d", "task.path=/nowhere"], "basic_train.tsv"),
         (["experiment=lra/listops-s4d", "trainer.accelerator=gpu", "trainer.devices=99"], "PyTorch sees"),
