@@ -94,8 +94,7 @@ def _raised_by_hydra(error: Exception) -> bool:
 
 def _missing(error: Exception) -> str:
     """A config that does not exist, e.g. `experiment/lra/listops-s4x`."""
-    from lra.composition import experiments
-    from lra.paths import config_dirs
+    from lra.composition import choices, experiments
 
     wanted = str(getattr(error, "missing_cfg_file", "") or "")
     if needed := extra(wanted):
@@ -105,8 +104,7 @@ def _missing(error: Exception) -> str:
         available = experiments()
     else:
         group, _, name = wanted.rpartition("/")
-        own = {p.stem for folder in config_dirs() for p in (folder / group).glob("*.yaml")}
-        available = sorted(own | set(getattr(error, "options", None) or []))
+        available = sorted({*choices(group), *(getattr(error, "options", None) or [])})
     if not available:
         return str(error)
     if hint := near(name, available):

@@ -158,9 +158,7 @@ def plain(overrides: Sequence[str]) -> dict[str, Any]:
 
 def _hydra(overrides: Sequence[str], with_choices: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
     """Hydra's composition, and the names chosen for groups if asked for. Inside a run, with the run's search path."""
-    given = any(text.startswith("hydra.searchpath=") for text in overrides)
-    composed = _composed((*overrides, *([] if given else [searchpath(_searchpath())])), with_choices, _edited())
-    return copy.deepcopy(composed)
+    return copy.deepcopy(_composed(tuple(with_searchpath(overrides)), with_choices, _edited()))
 
 
 def _edited() -> tuple[int, ...]:
@@ -199,14 +197,17 @@ def as_dict(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
     return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=resolve))
 
 
-def searchpath(places: Sequence[str]) -> str:
-    """Hydra's option for places of configurations, whatever signs are in their names.
+def with_searchpath(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with Hydra's option for the configurations of others (`lra.paths.extensions`) unless it is given.
 
-    Raises UserError for `${`, which Hydra would replace.
+    The names of their folders may have any sign in them. Raises UserError for `${`, which Hydra would replace.
     """
+    places = _searchpath()
+    if not places or any(text.startswith("hydra.searchpath=") for text in overrides):
+        return list(overrides)
     if odd := [place for place in places if "${" in place]:
         raise UserError(f"{odd[0]} has ${{ in its name, which stands for a value in configurations. Rename the folder.")
-    return f"hydra.searchpath=[{','.join(map(in_quotes, places))}]"
+    return [*overrides, f"hydra.searchpath=[{','.join(map(in_quotes, places))}]"]
 
 
 def _searchpath() -> list[str]:
@@ -223,13 +224,20 @@ def _searchpath() -> list[str]:
     return [f"file://{folder}" for folder in config_dirs()[1:]]
 
 
+def choices(group: str) -> list[str]:
+    """The names that can be given to a group of configurations, such as `kernel`."""
+    return sorted(
+        {
+            str(path.relative_to(folder / group).with_suffix(""))
+            for folder in config_dirs()
+            for path in listed(folder / group, "**/*.yaml")
+        }
+    )
+
+
 def experiments() -> list[str]:
     """Names of all recipes, as given to `experiment=`."""
-    return sorted(
-        str(path.relative_to(folder / "experiment").with_suffix(""))
-        for folder in config_dirs()
-        for path in listed(folder / "experiment", "**/*.yaml")
-    )
+    return choices("experiment")
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

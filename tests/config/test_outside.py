@@ -7,8 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lra import paths
 from lra.commands import data, verify
-from lra.commands.train import added_searchpath
-from lra.composition import compose, experiments, with_swaps
+from lra.composition import compose, experiments, with_searchpath, with_swaps
 from lra.config import Config, changes
 from lra.data.catalog import make_task, task_names
 from lra.errors import UserError
@@ -122,7 +121,7 @@ def test_a_folder_may_have_any_name(tmp_path, monkeypatch, name):
     monkeypatch.syspath_prepend(str(tmp_path / name))
     assert compose(["experiment=mine/sum"])["mixer"]["scale"] == 0.5
     # and on the command line, where Hydra parses it
-    (option,) = added_searchpath([])
+    (option,) = with_searchpath([])
     (parsed,) = OverridesParser.create().parse_overrides([option])
     assert parsed.value() == [f"file://{tmp_path / name / 'configs'}"]
 

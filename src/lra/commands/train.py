@@ -7,8 +7,8 @@ import sys
 
 from lra import __version__, environment
 from lra.cli import explain_errors
-from lra.composition import searchpath
-from lra.paths import CONFIG_DIR, config_dirs, workspace
+from lra.composition import with_searchpath
+from lra.paths import CONFIG_DIR, workspace
 
 
 def main(arguments: list[str]) -> None:
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
     command = sys.argv[1:]
     entered = command[: len(command) - len(arguments)]  # `train` of `lra train`
-    sys.argv[1:] = [*arguments, *added_searchpath(arguments)]  # Hydra reads them there
+    sys.argv[1:] = with_searchpath(arguments)  # Hydra reads them there
 
     @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")
     def train(cfg: DictConfig) -> float | None:
@@ -68,11 +68,3 @@ def main(arguments: list[str]) -> None:
     check_flags(arguments)
     with sweep.reported(), lazy_help():
         train()
-
-
-def added_searchpath(arguments: list[str]) -> list[str]:
-    """Hydra's option for the configurations of others (`lra.paths.extensions`), unless its like is given."""
-    others = [f"file://{folder}" for folder in config_dirs()[1:]]
-    if not others or any(text.startswith("hydra.searchpath=") for text in arguments):
-        return []
-    return [searchpath(others)]

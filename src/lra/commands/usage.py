@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
-from lra.composition import experiments
-from lra.paths import config_dirs
+from lra.composition import choices, experiments
 
 GROUPS = (
     "budget",
@@ -39,7 +39,7 @@ def usage(command: str) -> str:
         "",
         "Choices:",
         "",
-        *(_wrapped(group, names) for group in GROUPS if (names := _names(group))),
+        *(_wrapped(f"  {group}=", names) for group in GROUPS if (names := choices(group))),
         "",
         "Any field can be overridden, such as kernel.dt_max=0.01. All fields:",
         f"  {command} --cfg job",
@@ -58,10 +58,6 @@ def completions(line: str) -> list[str] | None:
     if word.startswith(OPTION):
         return [option for name in experiments() if (option := OPTION + name).startswith(word)]
     return [OPTION] if word and OPTION.startswith(word) else None
-
-
-def _names(group: str) -> list[str]:
-    return sorted({path.stem for folder in config_dirs() for path in (folder / group).glob("*.yaml")})
 
 
 def _braced(names: Iterable[str]) -> list[str]:
@@ -87,14 +83,8 @@ def _braced(names: Iterable[str]) -> list[str]:
     return lines
 
 
-def _wrapped(group: str, names: list[str], width: int = 80) -> str:
+def _wrapped(start: str, names: list[str]) -> str:
     """`  group=a, b, c`, with further lines below the first name."""
-    indent = " " * (len(group) + 3)
-    lines = [f"  {group}={names[0]}"]
-    for name in names[1:]:
-        if len(lines[-1]) + len(name) + 3 > width:
-            lines[-1] += ","
-            lines.append(indent + name)
-        else:
-            lines[-1] += f", {name}"
-    return "\n".join(lines)
+    return textwrap.fill(
+        ", ".join(names), 80, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
