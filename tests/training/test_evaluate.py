@@ -48,6 +48,13 @@ def test_same_score_again(waves, tmp_path):
     assert store.load_all(tmp_path / "results") == ([waves], [])
 
 
+def test_of_several_processes_the_first_alone_writes(waves, tmp_path, monkeypatch):
+    monkeypatch.setattr("lra.training.evaluate.is_main", lambda: False)
+    evaluation, path = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu"], TOY)
+    assert evaluation.test == waves.metrics.test
+    assert not path.exists()
+
+
 def test_other_rate(waves, tmp_path):
     evaluation, _ = evaluate(waves.run_id, [*folders(tmp_path), "trainer.accelerator=cpu", "task.rate=2"], TOY)
     assert evaluation.changes == {"task.rate": "2"}

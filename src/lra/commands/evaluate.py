@@ -13,7 +13,9 @@ def main(arguments: list[str]) -> None:
     ).parse_intermixed_args(arguments)
     from lra.tables import text
     from lra.training.evaluate import evaluate
+    from lra.training.processes import is_main
 
     evaluation, path = evaluate(options.run, options.overrides, options.allow)
-    print(f"test {evaluation.metric}: {text.score(evaluation.test, evaluation.metric)}")
-    print(f"record: {path}")
+    if is_main():
+        print(f"test {evaluation.metric}: {text.score(evaluation.test, evaluation.metric)}")
+        print(f"record: {path}")

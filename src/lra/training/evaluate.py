@@ -28,7 +28,7 @@ from lra.terminal import complain
 from lra.training.assemble import Assembled, assemble, make_trainer
 from lra.training.callbacks import Diverged, check_finite
 from lra.training.checkpoint import saved
-from lra.training.processes import check_launch, precision, prepare_process
+from lra.training.processes import check_launch, is_main, precision, prepare_process
 
 OPEN = ("task.", "trainer.", "data_dir=", "output_dir=", "results_dir=")  # overrides that a finished run can bear
 
@@ -63,11 +63,9 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
     if record.status != "complete" or best is None:
         raise UserError(f"Run {record.run_id} is {record.status}; only a complete run can be evaluated again.")
     recorded = history.completed(record.config)
-    resolved = {**composed, **recorded, "trainer": composed["trainer"] | recorded["trainer"]}
-    for text in overrides:
-        if text.startswith("trainer."):
-            key = text.partition("=")[0].removeprefix("trainer.")
-            resolved["trainer"][key] = composed["trainer"][key]
+    typed = [text.partition("=")[0] for text in overrides]
+    given = {key: value for key, value in composed["trainer"].items() if f"trainer.{key}" in typed}
+    resolved = {**composed, **recorded, "trainer": composed["trainer"] | recorded["trainer"] | given}
     resolved["task"] = resolved["task"] | as_dict(OmegaConf.from_dotlist(task), resolve=False).get("task", {})
     rate = resolved["task"].pop("rate", 1)
     if type(rate) is not int or rate < 1:
@@ -88,7 +86,8 @@ def find(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> 
 def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> tuple[EvaluationRecord, Path]:
     """Test a finished run on its test split, with changes such as `task.rate=2`; write and return the record.
 
-    Nothing of the run itself is changed. Raises UserError as `find` does.
+    Nothing of the run itself is changed. Of several processes that test together the first alone writes. Raises
+    UserError as `find` does.
     """
     finished = find(run, overrides, allow)
     record, config = finished.record, finished.config
@@ -125,7 +124,9 @@ def evaluate(run: str, overrides: Sequence[str] = (), allow: Sequence[str] = ())
         precision=used,
         code=capture.capture_code(finished.checkpoint.parents[1], sys.orig_argv, record.config),
     )
-    return evaluation, store.write_evaluation(evaluation, config.results_dir)
+    if is_main():
+        store.write_evaluation(evaluation, config.results_dir)
+    return evaluation, store.evaluation_path(evaluation, config.results_dir)
 
 
 def task_changes(overrides: Sequence[str]) -> dict[str, str]:
