@@ -20,6 +20,9 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from lra.cli import explain_errors, explanation, tracebacks
 from lra.errors import UserError
+from lra.paths import workspace
+from lra.plausible import located
+from lra.terminal import Console, complain, duration
 
 if TYPE_CHECKING:
     from hydra.conf import HydraConf
@@ -58,7 +61,7 @@ def reported() -> Iterator[None]:
     except Exception as error:
         if Sweep.folder is None or tracebacks() or explanation(error) is not None:
             raise
-        _say(f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete.")
+        complain(f"The sweep ended early: {type(error).__name__}: {error}\nThe same command runs what is not complete.")
         _sum_up()
         sys.exit(1)
     except BaseException:
@@ -74,7 +77,7 @@ def shares_terminal(hydra: HydraConf) -> bool:
 
 
 @contextmanager
-def job(hydra: HydraConf, results_dir: Path) -> Iterator[list[RunRecord]]:
+def job(hydra: HydraConf, results_dir: str) -> Iterator[list[RunRecord]]:
     """Inside a job, which appends its record: say and note how it ends.
 
     A failure goes no further, except to a sweeper that counts them.
@@ -84,12 +87,12 @@ def job(hydra: HydraConf, results_dir: Path) -> Iterator[list[RunRecord]]:
         yield finished
     except Exception as error:
         message = explanation(error)
-        _say(f"error: {message}" if message else traceback.format_exc())
+        complain(f"error: {message}" if message else traceback.format_exc())
         _note(hydra, message or f"{type(error).__name__}: {error}")
         if "max_failure_rate" in hydra.sweeper:  # Optuna; other sweepers would stop here
             raise
     else:
-        _note(hydra, None, finished, results_dir)
+        _note(hydra, None, finished, workspace() / located("results_dir", results_dir))
         if finished and shares_terminal(hydra):
             _show(f"#{hydra.job.num} {_line(finished[0])}")
 
@@ -126,7 +129,7 @@ def check(config: DictConfig) -> None:
     if refused and len(refused) == len(jobs):
         raise UserError("\n".join(dict.fromkeys(p for p in problems.values() if p)))
     if refused:
-        _say("\n".join([f"{len(refused)} of {len(jobs)} jobs cannot run; the others do:", *refused]))
+        complain("\n".join([f"{len(refused)} of {len(jobs)} jobs cannot run; the others do:", *refused]))
 
 
 def _grid(config: DictConfig, loader: Any) -> list[list[str]]:
@@ -159,7 +162,6 @@ def _note(hydra: HydraConf, error: str | None, finished: Sequence[RunRecord] = (
 def _line(record: RunRecord) -> str:
     """A run in one line: what it changed, its seed, its result and its time."""
     from lra.tables import text
-    from lra.terminal import duration
 
     words = " ".join([record.identity.experiment, *record.identity.changed, f"seed={record.identity.seed}"])
     return f"{words}: {text.excluded(record)}, {duration(record.compute.wall_s)}"
@@ -176,7 +178,7 @@ def _sum_up() -> bool:
     failed = {number: note for number, note in notes.items() if note["error"] is not None}
     if failed:
         lines = [f"#{n} {_own(note['overrides'], jobs)}: {note['error']}" for n, note in failed.items()]
-        _say("\n".join([f"{len(failed)} of {len(notes)} runs failed:", *lines]))
+        complain("\n".join([f"{len(failed)} of {len(notes)} runs failed:", *lines]))
     return bool(failed)
 
 
@@ -199,8 +201,6 @@ def _table(notes: Collection[dict[str, Any]]) -> None:
 
 
 def _show(words: Any) -> None:
-    from lra.terminal import Console
-
     Console().print(words, soft_wrap=isinstance(words, str))
 
 
@@ -212,9 +212,3 @@ def _varied(overrides: list[str], jobs: list[list[str]]) -> list[str]:
 def _own(overrides: list[str], jobs: list[list[str]]) -> str:
     """What tells a job from the others, in words."""
     return " ".join(_varied(overrides, jobs) or overrides)
-
-
-def _say(message: str) -> None:
-    from lra.terminal import complain
-
-    complain(message)

@@ -8,7 +8,7 @@ import sys
 from lra import __version__, environment
 from lra.cli import explain_errors
 from lra.composition import with_searchpath
-from lra.paths import CONFIG_DIR, workspace
+from lra.paths import CONFIG_DIR
 
 
 def main(arguments: list[str]) -> None:
@@ -51,8 +51,7 @@ def main(arguments: list[str]) -> None:
             # A run starts further processes with its own command, not the sweep's.
             searchpath = [a for a in arguments if a.startswith("hydra.searchpath=")]
             sys.argv[1:] = [*entered, *chosen.overrides.task, *searchpath]
-        results_dir = workspace() / cfg.results_dir
-        with sweep.job(chosen, results_dir) if sweeping else explain_errors() as finished:
+        with sweep.job(chosen, cfg.results_dir) if sweeping else explain_errors() as finished:
             from lra.training.run import run
 
             record = run(
