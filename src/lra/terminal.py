@@ -8,7 +8,10 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
+from rich.panel import Panel
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 # Control characters but tab and line feed, marks that reorder text, and halves of characters.
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -45,6 +48,14 @@ class Console(RichConsole):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
+
+
+def framed(title: Text, rows: Iterable[tuple[str, str]]) -> Panel:
+    """Facts with their labels, in a frame under a title."""
+    grid = Table.grid(padding=(0, 2))
+    for label, words in rows:
+        grid.add_row(Text(label, style="dim", no_wrap=True), Text(words, overflow="fold"))
+    return Panel(grid, title=title, title_align="left", expand=False)
 
 
 def complain(message: str) -> None:

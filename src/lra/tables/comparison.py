@@ -6,8 +6,6 @@ import shlex
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from lra.composition import experiments, override
@@ -22,6 +20,7 @@ from lra.tables.render import terminal_grid
 from lra.tables.reported import Reported, reported_cell
 from lra.tables.select import belongs, build, reasons_excluded
 from lra.tables.statistics import Comparison, at_chance, compare, scale, summarize
+from lra.terminal import framed
 
 NOT_AGAIN = ("seed=", "budget", "force=", "plan=")  # what the next command of a run does not take from its own
 
@@ -90,19 +89,13 @@ def result_card(
 
     `place` is the record's file; `study` and `column` have the cell of this run, if there is one.
     """
-    grid = RichTable.grid(padding=(0, 2))
-    for label, words in [
-        *_lines(record, reported, column),
-        ("record", short(place)),
-        ("next", _next(record, study)),
-    ]:
-        grid.add_row(Text(label, style="dim"), Text(words, overflow="fold"))
+    rows = [*_lines(record, reported, column), ("record", short(place)), ("next", _next(record, study))]
     identity = record.identity
     known = identity.experiment in experiments()
     changes = identity.changed if known else _typed(record)
     name = " ".join(p for p in (identity.experiment, ", ".join(changes)) if p)
     title = Text(f"{name}, seed {identity.seed}", overflow="ellipsis")
-    return Panel(grid, title=title, title_align="left", expand=False)
+    return framed(title, rows)
 
 
 def _lines(record: RunRecord, reported: Reported | None, column: Column | None) -> list[tuple[str, str]]:

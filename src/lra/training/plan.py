@@ -8,13 +8,11 @@ import time
 from collections.abc import Callable
 
 import torch
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from lra.config import Config
 from lra.records import capture
-from lra.terminal import Console, counted, duration
+from lra.terminal import Console, counted, duration, framed
 from lra.training.assemble import Assembled
 from lra.training.memory import backward, on_device
 from lra.training.optim import make_optimizer
@@ -48,25 +46,23 @@ def estimate(config: Config, assembled: Assembled, console: Console) -> None:
     evaluations = scaled.epochs * len(loaders["val"]) + len(loaders["test"])
     evaluation_s = _measured("validation batch", evaluate, device, console)
     total_s = scaled.steps * step_s + evaluation_s * evaluations / trainer.processes
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
+    rows = []
     if assembled.random_data:
-        grid.add_row("data", "not prepared yet: measured on synthetic input of the greatest length")
+        rows.append(("data", "not prepared yet: measured on synthetic input of the greatest length"))
     if scaled.parts > 1:
-        grid.add_row("batch", f"{scaled.batch_size} in {scaled.parts} parts on each device")
-    grid.add_row("speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}")
+        rows.append(("batch", f"{scaled.batch_size} in {scaled.parts} parts on each device"))
+    rows.append(("speed", f"{duration(step_s)} a step, {1 / step_s:.3g} steps/s on {capture.device_name(device)}"))
     memory = f"{capture.peak_memory(device) / 2**30:.1f} GiB at most"
     if samples < wanted:
-        grid.add_row("", f"estimated from steps on {samples} of {wanted} samples, since whole ones are slow")
+        rows.append(("", f"estimated from steps on {samples} of {wanted} samples, since whole ones are slow"))
         memory += f" with {samples} at once (trainer.micro_batch={samples}), more with {wanted}"
-    grid.add_row("memory", memory)
-    grid.add_row(
-        "time",
-        f"{duration(total_s)} for {counted(scaled.steps, 'step')} and {counted(scaled.epochs, 'validation')}",
-    )
-    grid.add_row("", "nothing was trained; without plan=true it is")
-    console.print(Panel(grid, title=Text("plan", style="bold"), title_align="left", expand=False))
+    counts = f"{counted(scaled.steps, 'step')} and {counted(scaled.epochs, 'validation')}"
+    rows += [
+        ("memory", memory),
+        ("time", f"{duration(total_s)} for {counts}"),
+        ("", "nothing was trained; without plan=true it is"),
+    ]
+    console.print(framed(Text("plan", style="bold"), rows))
 
 
 def _training_step(
