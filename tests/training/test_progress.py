@@ -38,7 +38,7 @@ def test_a_bar_for_the_whole_run_below_a_line_for_each_epoch(width):
     Console(file=shown, width=width).print(progress.bar.get_renderable())
     (line,) = shown.getvalue().splitlines()
     assert re.match("epoch 3/40 [━╸]", line)
-    assert "4,801/96,000  48/s  loss 1.250  best 0.3100  31:4" in line
+    assert re.search(r"4,801/96,000  4[78][.\d]*/s  loss 1.250  best 0.3100  31:4", line)
     assert len(line.rstrip()) <= width
     assert "epoch 2/40  train loss 0.500  val accuracy 0.2900" in out.getvalue()
 
@@ -50,4 +50,4 @@ def test_lines_elsewhere():
     progress.on_train_start(trainer(0, 0, 0.0), None)
     progress._begin -= 100.0
     progress.on_train_batch_end(trainer(4800, 2, 0.29), None, {"loss": torch.tensor(1.25)})
-    assert out.getvalue() == "step 4800/96000  48.00 steps/s  31:40 left  loss 1.250\n"
+    assert re.fullmatch(r"step 4800/96000  4[78][.\d]* steps/s  31:4\d left  loss 1.250\n", out.getvalue())
