@@ -59,7 +59,7 @@ def s4(length: int, features: int, state_size: int) -> Case:
     return Case(
         inputs,
         partial(dplr.dplr_kernel, length=length, truncation=length),
-        partial(dplr.dplr_kernel_generating, length=length),
+        partial(straightforward.generating_function, length=length),
         8 * 4 * features * state_size // 2 * length * 2,
     )
 

@@ -119,42 +119,10 @@ def dplr_kernel_naive(
     return torch.stack(outputs, dim=-1)
 
 
-def dplr_kernel_generating(
-    eigenvalues: Tensor, P: Tensor, Q: Tensor, B: Tensor, C: Tensor, dt: Tensor, length: int
-) -> Tensor:
-    """The published path: the truncated generating function at the roots of unity, by Cauchy products.
-
-    C stands for C (I − Ā^L) with the L asked for (S4, arXiv 2111.00396, algorithm 1). Precision of C.
-    """
-    count = length // 2 + 1
-    omega = torch.exp(-2j * torch.pi * torch.arange(count, device=dt.device, dtype=torch.float64) / length)
-    regular = slice(None, -1) if length % 2 == 0 else slice(None)  # ω = −1 is a pole of z
-    omega = omega[regular].to(C.dtype)
-    z = 2 * (1 - omega) / (1 + omega)
-    left = torch.cat([C, Q.conj()]).unsqueeze(1)  # (C + R, 1, H, M)
-    right = dt * torch.cat([B.unsqueeze(0), P])  # (1 + R, H, M)
-    products = _cauchy(left * right, z, dt * eigenvalues)  # (C + R, 1 + R, H, F)
-    channels, identity = len(C), torch.eye(len(P), dtype=C.dtype, device=C.device)
-    corner = identity + products[channels:, 1:].permute(2, 3, 0, 1)  # (H, F, R, R)
-    inner = torch.linalg.solve(corner, products[channels:, 0].permute(1, 2, 0))  # (H, F, R)
-    spectrum = products[:channels, 0] - torch.einsum("crhf,hfr->chf", products[:channels, 1:], inner)
-    spectrum = 2 / (1 + omega) * spectrum
-    if length % 2 == 0:  # its value at ω = −1 is Δ Re Σ C B: the low-rank part drops out
-        nyquist = (dt * (C * B).sum(-1, keepdim=True).real).to(C.dtype)
-        spectrum = torch.cat([spectrum, nyquist], dim=-1)
-    return torch.fft.irfft(spectrum, n=length)
-
-
 def _output(rows: Tensor) -> Tensor:
     """Real rows (C, H, N), as `bilinear` makes them, back to complex C (C, H, M)."""
     real, imag = rows.chunk(2, dim=-1)
     return torch.complex(real, -imag) / 2
-
-
-def _cauchy(weight: Tensor, z: Tensor, poles: Tensor) -> Tensor:
-    """Σ_m weight[..., m] / (z − poles[m]) and the same of the conjugates, at every z; all terms in memory."""
-    weight, poles = weight.unsqueeze(-1), poles.unsqueeze(-1)
-    return (weight / (z - poles) + weight.conj() / (z - poles.conj())).sum(-2)
 
 
 def _stack(value: Tensor) -> Tensor:
