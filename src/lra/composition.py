@@ -60,9 +60,9 @@ def with_swaps(composed: Mapping[str, Any], overrides: Sequence[str]) -> tuple[d
         rest = [
             text for text, key in zip(overrides, typed, strict=True) if key not in chosen and not key.startswith(own)
         ]
-        recipe, choices = _hydra(rest, with_choices=True)
+        recipe, names = _hydra(rest)
         for part, name in chosen.items():
-            if name != choices[part]:
+            if name != names[part]:
                 tree[part], note = _swapped(part, name, recipe[part], tree[part], typed)
                 notes.append(note)
     _drop_unused(tree, typed)
@@ -156,9 +156,9 @@ def plain(overrides: Sequence[str]) -> dict[str, Any]:
     return _hydra(overrides)[0]
 
 
-def _hydra(overrides: Sequence[str], with_choices: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
-    """Hydra's composition, and the names chosen for groups if asked for. Inside a run, with the run's search path."""
-    return copy.deepcopy(_composed(tuple(with_searchpath(overrides)), with_choices, _edited()))
+def _hydra(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Hydra's composition, and the names chosen for groups. Inside a run, with the run's search path."""
+    return copy.deepcopy(_composed(tuple(with_searchpath(overrides)), _edited()))
 
 
 def _edited() -> tuple[int, ...]:
@@ -167,9 +167,7 @@ def _edited() -> tuple[int, ...]:
 
 
 @cache
-def _composed(
-    overrides: tuple[str, ...], with_choices: bool, edited: tuple[int, ...]
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _composed(overrides: tuple[str, ...], edited: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, str]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -179,15 +177,13 @@ def _composed(
     outer, running.hydra = running.hydra, None
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            found = hydra_compose("train", list(overrides), return_hydra_config=with_choices)
+            found = hydra_compose("train", list(overrides), return_hydra_config=True)
     finally:
         running.hydra = outer
-    choices: dict[str, str] = {}
-    if with_choices:
-        choices = dict(found.hydra.runtime.choices)
-        with read_write(found), open_dict(found):
-            del found["hydra"]
-    return as_dict(found, resolve=True), choices
+    names = dict(found.hydra.runtime.choices)
+    with read_write(found), open_dict(found):
+        del found["hydra"]
+    return as_dict(found, resolve=True), names
 
 
 def as_dict(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
