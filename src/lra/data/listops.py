@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lra.bounds import Count, Seed
+from lra.data.characters import EOS, PAD, SPECIALS
 from lra.data.datasets import TokenSequences
 from lra.data.hashes import file_sha256
 from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
@@ -26,8 +27,6 @@ from lra.files import replacing
 from lra.options import checked
 from lra.vocabulary import GeneratedSource, Variant
 
-SPECIALS = ("<pad>", "<unk>", "<eos>")
-PAD, EOS = 0, 2
 VOCABULARY = (*SPECIALS, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "X")
 SPLITS = {"train": 96_000, "val": 2_000, "test": 2_000}
 STANDIN = {"train": 400, "val": 100, "test": 100}
