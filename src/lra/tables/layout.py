@@ -11,6 +11,7 @@ from lra.tables.select import Table
 from lra.tables.text import BLANK, Entry
 from lra.terminal import counted
 
+WHOSE = ""  # title of the column that says whether a line is the paper's or ours
 Shown = dict[tuple[str, str], Result]  # by row key and column or average key
 
 
@@ -39,7 +40,7 @@ def document(table: Table, compact: bool = False) -> Document:
     shown = by_place(found)
     grids = [_long(table, rows, shown) if compact else _printed(table, shown)]
     if not any(cell.reported for cell in table.cells.values()):  # no paper: every line is ours, without a Δ
-        grids[0] = _without(grids[0], (2, 4) if compact else (1,))
+        grids[0] = _without_paper(grids[0])
     if excluded := [r for r in found if r.kind == "excluded"]:
         grids.append(_excluded(excluded))
     return Document(table.study.title, header(table), grids, _footer(table, grids, rows))
@@ -82,7 +83,7 @@ def header(table: Table) -> list[tuple[str, str]]:
 def _printed(table: Table, shown: Shown) -> Grid:
     """Rows and columns as the paper prints them; under each paper line ours and the difference."""
     titles = [column.title for column in columns(table.study)]
-    grid = Grid(["Model", "", *titles], [])
+    grid = Grid(["Model", WHOSE, *titles], [])
     family = None
     for row in table.study.rows:
         if family not in (None, row.family):
@@ -102,8 +103,9 @@ def _printed(table: Table, shown: Shown) -> Grid:
     return grid
 
 
-def _without(grid: Grid, columns: tuple[int, ...]) -> Grid:
-    kept = [i for i in range(len(grid.columns)) if i not in columns]
+def _without_paper(grid: Grid) -> Grid:
+    """The grid without the columns that say or need the paper's number."""
+    kept = [i for i, title in enumerate(grid.columns) if title not in ("Paper", "Δ", WHOSE)]
     lines = [[line[i] for i in kept] for line in grid.lines]
     return replace(grid, columns=[grid.columns[i] for i in kept], lines=lines)
 
@@ -149,7 +151,7 @@ def family_grid(table: Table, column: Column) -> Grid:
         if r.column is column and r.kind == "cell"
     ]
     grid = Grid([column.title, "Paper", "Ours", "Δ"], lines, title=table.study.title)
-    return grid if any(line[1].text for line in lines) else _without(grid, (1, 3))
+    return grid if any(line[1].text for line in lines) else _without_paper(grid)
 
 
 def _footer(table: Table, grids: list[Grid], rows: list[Row]) -> list[str]:
