@@ -102,10 +102,10 @@ def follow(command: str, name: str, options: list[str], console: Console) -> int
 def _seeds(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    seeds = [int(part) if part.isdecimal() else None for part in text.split(",")]
-    if None in seeds or len(set(seeds)) < len(seeds):
+    parts = text.split(",")
+    if not all(map(str.isdecimal, parts)) or len(set(map(int, parts))) < len(parts):
         raise UserError(f"seeds={text}: give whole numbers, each once, with commas between them, e.g. seeds=0,1,2.")
-    return [int(part) for part in text.split(",")]
+    return [int(part) for part in parts]
 
 
 def _limit(text: str | None) -> float | None:
