@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from lra.bounds import Count, Seed
 from lra.data.characters import EOS, PAD, SPECIALS
 from lra.data.datasets import TokenSequences
 from lra.data.hashes import file_sha256
-from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress, PublishedTask, silent
@@ -142,18 +140,8 @@ class ListOps(PublishedTask):
         return splits
 
     def _folder(self, data_dir: Path) -> Path:
-        """The folder with the official files; downloaded if that is the source and it is not there."""
-        raw, names = self.raw(data_dir), list(OFFICIAL_NAMES.values())
-        fetch = partial(lra_release, raw, "listops-1000", "listops")
-        return raw_folder(
-            f"The ListOps files {', '.join(names)}",
-            lra_folders(raw, "listops-1000"),
-            names,
-            self.hashes(data_dir),
-            fetch if self.source == "download" else None,
-            f"They are in lra_release.gz (8.23 GB). Put it into {raw} and {unpacked('listops-1000')}. Or generate "
-            "ListOps: leave task.source and task.path out.",
-        )
+        otherwise = "generate ListOps: leave task.source and task.path out."
+        return self.release_folder(data_dir, "listops-1000", list(OFFICIAL_NAMES.values()), otherwise)
 
 
 def read_tsv(path: Path, progress: Progress = silent) -> tuple[list[np.ndarray], np.ndarray]:

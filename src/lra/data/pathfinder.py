@@ -17,7 +17,6 @@ import numpy as np
 from lra.bounds import Seed
 from lra.data.datasets import FeatureSequences
 from lra.data.hashes import files_sha256
-from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.splits import random_split
 from lra.data.storage import Prepared, Writer
@@ -164,19 +163,9 @@ class Pathfinder(PublishedTask):
             yield images, labels[start : start + CHUNK]
 
     def _folder(self, data_dir: Path) -> Path:
-        """The folder of the hard level; downloaded if that is the source and it is not there."""
-        raw = self.raw(data_dir)
-        place = f"pathfinder{self.resolution}/{LEVEL}"
-        fetch = partial(lra_release, raw, place, self.spec.name)
-        return raw_folder(
-            f"The official Pathfinder images of {self.resolution} pixels, with metadata/,",
-            [raw, *(f / LEVEL for f in lra_folders(raw, f"pathfinder{self.resolution}"))],
-            ["metadata"],
-            self.hashes(data_dir),
-            fetch if self.source == "download" else None,
-            f"They are in lra_release.gz (8.23 GB). Put it into {raw} and {unpacked(place)}. Or generate them: leave "
-            "task.source and task.path out.",
-        )
+        """The folder of the hard level."""
+        otherwise = "generate the images: leave task.source and task.path out."
+        return self.release_folder(data_dir, f"pathfinder{self.resolution}/{LEVEL}", ["metadata"], otherwise)
 
 
 def _left(writer: Writer, marker: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[int, dict[str, np.memmap]]:

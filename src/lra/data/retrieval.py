@@ -10,7 +10,6 @@ import csv
 import gzip
 import zlib
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from lra.data.characters import PAD, CharacterTask, count_characters, vocabulary
 from lra.data.datasets import TokenPairs, TokenSequences
 from lra.data.hashes import file_counts, files_sha256
 from lra.data.samples import text
-from lra.data.sources import lra_folders, lra_release, parquet_columns, raw_folder, unpacked
+from lra.data.sources import parquet_columns
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Writer
 from lra.data.task import Progress
@@ -120,16 +119,8 @@ class Retrieval(CharacterTask):
                 raise UserError(f"task.path={raw}: expected a file <name>{DOCUMENTS} with <name>{PAIRS} beside it.")
             return [raw, pairs]
         names = list(NAMES.values())
-        fetch = partial(lra_release, raw, "tsv_data", "retrieval")
-        folder = raw_folder(
-            f"The Retrieval files {', '.join(names)}",
-            lra_folders(raw, "tsv_data"),
-            names,
-            self.hashes(data_dir),
-            fetch if self.source == "download" else None,
-            f"They are in lra_release.gz (8.23 GB; its link has failed for many). Put it into {raw} and "
-            f"{unpacked('tsv_data')}. Or give other documents as task.path=<name>{DOCUMENTS}.",
-        )
+        otherwise = f"give other documents as task.path=<name>{DOCUMENTS}."
+        folder = self.release_folder(data_dir, "tsv_data", names, otherwise)
         return [folder / name for name in names]
 
 

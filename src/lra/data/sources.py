@@ -102,7 +102,7 @@ def unpacked(folder: str) -> str:
 
 
 def lra_folders(raw: Path, folder: str) -> list[Path]:
-    """Where `folder` of the archive may lie, the best first.
+    """Where `folder` of the archive may lie, the best first; `raw` may be that folder itself, or the one around it.
 
     It unpacks to lra_release/… and lra_release/lra_release/…, which hold some folders twice. The inner one is
     what the instructions of the published code move elsewhere and use.
@@ -110,7 +110,7 @@ def lra_folders(raw: Path, folder: str) -> list[Path]:
     inside = [raw / folder, raw / "lra_release" / folder]
     if raw.name == "lra_release":
         inside.reverse()
-    return [raw, raw / "lra_release" / "lra_release" / folder, *inside]
+    return list(dict.fromkeys([raw, raw / "lra_release" / "lra_release" / folder, *inside, raw / Path(folder).name]))
 
 
 def first_folder(candidates: Iterable[Path], names: Sequence[str], cache: Path) -> Path | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lra.data.datasets import BatchDataset
+from lra.data.sources import lra_folders, lra_release, raw_folder, unpacked
 from lra.data.spec import TaskSpec
 from lra.data.storage import Prepared, Store, Writer
 from lra.errors import UserError
@@ -96,6 +98,22 @@ class PublishedTask(Task):
     def raw(self, data_dir: Path) -> Path:
         """Where raw data are looked for and downloaded to."""
         return Path(data_dir) / "raw" if self.path is None else self.path
+
+    def release_folder(self, data_dir: Path, place: str, names: Sequence[str], otherwise: str) -> Path:
+        """The folder `place` of the arena's archive, which has all `names`; downloaded if that is the source.
+
+        Raises UserError if there is none, with `otherwise` as another way to the data.
+        """
+        raw = self.raw(data_dir)
+        return raw_folder(
+            f"{place} of the Long Range Arena, with {', '.join(names)},",
+            lra_folders(raw, place),
+            names,
+            self.hashes(data_dir),
+            partial(lra_release, raw, place, self.spec.name) if self.source == "download" else None,
+            f"They are in lra_release.gz (8.23 GB; its link has failed for many). Put it into {raw} and "
+            f"{unpacked(place)}. Or {otherwise}",
+        )
 
     def store(self, data_dir: Path) -> Store:
         try:
