@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from factory import make_record
 
+from lra import paths
 from lra.studies.schema import load_study
 from lra.tables.select import build
 
@@ -10,8 +11,10 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "tables"
 
 
 @pytest.fixture
-def golden():
-    """The folder of expected outputs, with its own study and reported numbers."""
+def golden(monkeypatch):
+    """The folder of expected outputs, whose study and reported numbers are the only ones."""
+    monkeypatch.setattr(paths, "STUDIES_DIR", GOLDEN / "experiments")
+    monkeypatch.setattr(paths, "REPORTED_DIR", GOLDEN / "reported")
     return GOLDEN
 
 
@@ -34,5 +37,5 @@ def records():
 
 
 @pytest.fixture
-def table(records):
-    return build(load_study("fixture", GOLDEN / "experiments"), records, GOLDEN / "reported")
+def table(golden, records):
+    return build(load_study("fixture"), records)

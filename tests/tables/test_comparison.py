@@ -17,7 +17,7 @@ def shown(tmp_path, golden):
         for r in [*others, record]:
             store.write(r, tmp_path)
         console = Console(file=io.StringIO(), width=100, color_system=None)
-        console.print(comparison(record, tmp_path, golden / "experiments", golden / "reported"))
+        console.print(comparison(record, tmp_path))
         return console.file.getvalue()
 
     return show

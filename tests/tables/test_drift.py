@@ -69,9 +69,9 @@ def test_a_cut_run_may_differ_where_its_budget_cuts():
 
 
 def test_a_drifted_record_is_excluded_and_explain_says_why(golden):
-    fixture = load_study("fixture", golden / "experiments")
+    fixture = load_study("fixture")
     current, old = stored(), stored(**{"kernel.dt_max": 0.2})
-    table = build(fixture, [current, old], golden / "reported")
+    table = build(fixture, [current, old])
     cell = table.find("legs:listops")
     assert cell.complete == [current]
     assert cell.excluded == [old]

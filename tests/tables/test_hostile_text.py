@@ -8,6 +8,7 @@ from factory import make_record
 from rich.panel import Panel
 from rich.text import Text
 
+from lra import paths
 from lra.records import store
 from lra.studies.schema import Study
 from lra.tables.comparison import comparison
@@ -34,7 +35,7 @@ def table(golden):
             {"key": "=1+1", "title": HOSTILE, "family": "s4d", "experiment": "lra/{column}-s4d"},
         ],
     }
-    return build(Study.model_validate(content), [make_record()], golden / "reported")
+    return build(Study.model_validate(content), [make_record()])
 
 
 def test_markdown(table):
@@ -75,7 +76,7 @@ def test_terminal(table):
     assert visible("a\x1b[31m\r\udcff\u202eb\n") == "a\\x1b[31m\\r\\udcff\\u202eb\n"
 
 
-def test_a_bad_study_and_bad_reported_numbers_fail_no_run(tmp_path, golden):
+def test_a_bad_study_and_bad_reported_numbers_fail_no_run(tmp_path, golden, monkeypatch):
     studies, reported = tmp_path / "experiments", tmp_path / "reported"
     studies.mkdir()
     reported.mkdir()
@@ -93,7 +94,9 @@ def test_a_bad_study_and_bad_reported_numbers_fail_no_run(tmp_path, golden):
         (reported / file.name).write_bytes(b"\xff: [")
     record = make_record()
     store.write(record, tmp_path)
-    text = shown(comparison(record, tmp_path, studies, reported))
+    monkeypatch.setattr(paths, "STUDIES_DIR", studies)
+    monkeypatch.setattr(paths, "REPORTED_DIR", reported)
+    text = shown(comparison(record, tmp_path))
     assert "60.0" in text
     for name in ("list", "bytes", "braces", "empty", "folder"):
         assert f"{name}.yaml: not a valid study" in text.replace("\n", "")

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from lra import paths
 from lra.errors import UserError
 from lra.paths import REPORTED_DIR
 from lra.studies.schema import load_studies
@@ -95,12 +96,13 @@ def test_invalid_rows(row, words):
         ReportedFile.model_validate(file_with(**row))
 
 
-def test_unknown_and_broken_files(tmp_path):
+def test_unknown_and_broken_files(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="Did you mean 's4' or 's4d'"):
         load_reported("s4e")
+    monkeypatch.setattr(paths, "REPORTED_DIR", tmp_path)
     (tmp_path / "twice.yaml").write_text("tables: {}\ntables: {}\n")
     with pytest.raises(UserError, match="given twice"):
-        load_reported("twice", tmp_path)
+        load_reported("twice")
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(UserError, match=r"empty\.yaml"):
-        load_reported("empty", tmp_path)
+        load_reported("empty")

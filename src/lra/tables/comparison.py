@@ -25,18 +25,13 @@ from lra.terminal import framed
 NOT_AGAIN = ("seed=", "budget", "force=", "plan=")  # what the next command of a run does not take from its own
 
 
-def comparison(
-    record: RunRecord,
-    results_dir: Path,
-    studies_dir: Path | None = None,
-    reported_dir: Path | None = None,
-) -> RenderableType:
+def comparison(record: RunRecord, results_dir: Path) -> RenderableType:
     """What a run ends with: its model family on its task, then its own result card.
 
     A record that fits no study's cell is compared with the majority class only.
     """
-    studies, problems = load_studies(studies_dir)
-    home = find(record, studies, reported_dir, problems)
+    studies, problems = load_studies()
+    home = find(record, studies, problems)
     place = store.path(record, results_dir)
     if home is None:
         return Group(*_left_out(problems), result_card(record, place, None))
@@ -45,7 +40,7 @@ def comparison(
     problems += unreadable
     family = [row for row in study.rows if row.family == spec.row.family]
     try:
-        table = build(study.model_copy(update={"rows": family}), records, reported_dir)
+        table = build(study.model_copy(update={"rows": family}), records)
     except UserError as error:
         return Group(*_left_out([*problems, str(error)]), result_card(record, place, None))
     cell = table.cells[spec.row.key, spec.column.key]
@@ -56,9 +51,7 @@ def comparison(
     )
 
 
-def find(
-    record: RunRecord, studies: list[Study], reported_dir: Path | None, problems: list[str]
-) -> tuple[Study, CellSpec] | None:
+def find(record: RunRecord, studies: list[Study], problems: list[str]) -> tuple[Study, CellSpec] | None:
     """The cell a record belongs to; of several studies, the largest that has a paper's number for it.
 
     `problems` hears of files of reported numbers that cannot be read.
@@ -67,7 +60,7 @@ def find(
     homes = [(study, p) for study in by_size for p in study.cells() if belongs(record, p)]
     for home in homes:
         try:
-            if reported_cell(*home, reported_dir):
+            if reported_cell(*home):
                 return home
         except UserError as error:
             problems.append(str(error))

@@ -140,12 +140,12 @@ class _Strings(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_reported(name: str, reported_dir: Path | None = None) -> ReportedFile:
-    """Read `<name>.yaml` of a folder, or of all that belong to us or to others (`lra.paths.extensions`).
+def load_reported(name: str) -> ReportedFile:
+    """Read `<name>.yaml` of our folder or of those of others (`lra.paths.extensions`).
 
     Raises UserError for an unknown name or an invalid file.
     """
-    files = by_name(reported_dirs() if reported_dir is None else [reported_dir])
+    files = by_name(reported_dirs())
     return _read(files[choose("The reported file", name, files)])
 
 
@@ -159,9 +159,9 @@ def _read(file: Path) -> ReportedFile:
         raise UserError(f"{file}: cannot be read: {error}") from error
 
 
-def reported_cell(study: Study, spec: CellSpec, reported_dir: Path | None = None) -> Reported | None:
+def reported_cell(study: Study, spec: CellSpec) -> Reported | None:
     """The paper's number for a cell, or None where the paper gives none."""
-    found = _row(study, spec.row, reported_dir)
+    found = _row(study, spec.row)
     if found is None:
         return None
     file, table, row = found
@@ -173,13 +173,13 @@ def reported_cell(study: Study, spec: CellSpec, reported_dir: Path | None = None
     return Reported(value, _merge(file, table, row, value), row.parameters)
 
 
-def reported_average(study: Study, row: Row, average: Average, reported_dir: Path | None = None) -> Decimal | None:
+def reported_average(study: Study, row: Row, average: Average) -> Decimal | None:
     """The average the paper prints under the same policy, or None."""
-    found = _row(study, row, reported_dir)
+    found = _row(study, row)
     return found and found[2].averages.get(average.key)
 
 
-def _row(study: Study, row: Row, reported_dir: Path | None) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
+def _row(study: Study, row: Row) -> tuple[ReportedFile, ReportedTable, ReportedRow] | None:
     where = row.reported or (study.reported and f"{study.reported}/{row.key}")
     if where is None:
         return None
@@ -187,7 +187,7 @@ def _row(study: Study, row: Row, reported_dir: Path | None) -> tuple[ReportedFil
         name, table_key, row_key = where.split("/")
     except ValueError:
         raise UserError(f"Study {study.name}: reported {where!r} is not of the form file/table/row") from None
-    file = load_reported(name, reported_dir)
+    file = load_reported(name)
     table = file.tables[choose(f"The table in {name}.yaml", table_key, file.tables)]
     if row_key not in table.rows and row.reported is None:
         return None

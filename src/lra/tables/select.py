@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lra.errors import UserError, choose
@@ -155,19 +154,19 @@ def belongs(record: RunRecord, spec: CellSpec) -> bool:
     return record.identity.experiment == spec.experiment and record.identity.changes == spec.changes
 
 
-def build(study: Study, records: Iterable[RunRecord], reported_dir: Path | None = None) -> Table:
+def build(study: Study, records: Iterable[RunRecord]) -> Table:
     """Sort records into the study's cells. Records of other studies are passed over."""
     records = list(records)
     cells, notes = {}, []
     for spec in study.cells():
-        cell = Cell(spec, reported_cell(study, spec, reported_dir))
+        cell = Cell(spec, reported_cell(study, spec))
         current, superseded = newest([r for r in records if belongs(r, spec)])
         for record in current:
             place(cell, record)
         notes += superseded
         cells[spec.row.key, spec.column.key] = cell
     averages = {
-        (row.key, policy.key): _average(study, row, policy, cells, reported_dir)
+        (row.key, policy.key): _average(study, row, policy, cells)
         for row in study.rows
         for policy in study.averages
         if row.only is None or set(policy.columns) <= set(row.only)
@@ -209,14 +208,14 @@ def place(cell: Cell, record: RunRecord) -> None:
         cell.partial.append(record)
 
 
-def _average(study: Study, row: Row, policy: Average, cells: dict, reported_dir: Path | None) -> AverageCell:
+def _average(study: Study, row: Row, policy: Average, cells: dict) -> AverageCell:
     chosen = [cells[row.key, key] for key in policy.columns]
     mean, n = None, None
     if all(c.averageable for c in chosen):
         mean = statistics.fmean(_counted(c, policy) for c in chosen)
         sizes = [c.summary.n for c in chosen]
         n = min(sizes), max(sizes)
-    return AverageCell(policy, mean, n, reported_average(study, row, policy, reported_dir))
+    return AverageCell(policy, mean, n, reported_average(study, row, policy))
 
 
 def _counted(cell: Cell, policy: Average) -> float:
