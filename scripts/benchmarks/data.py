@@ -23,7 +23,7 @@ def rows(data_dir: Path) -> list[dict[str, Any]]:
         sets = [one for one in ready(data_dir, task) if one.meta is not None]
         if not sets:
             continue
-        largest = max(sets, key=lambda one: one.bytes)
+        largest = max(sets, key=lambda one: one.meta.bytes if one.meta else 0)
         task, prepared = largest.open(name)
         data = task.dataset(prepared, "train")
         samples, positions, seconds = measure(data)

@@ -104,7 +104,7 @@ def summary(data_dir: Path, names: list[str]):
                 hints.append(f"{name} is damaged: delete {one.folder} and prepare it again")
                 continue
             counts = [f"{one.meta.counts[split]:,}" for split in SPLITS]
-            table.add_row(name, f"{one.meta.variant} {one.folder.name[:8]}", *counts, f"{one.bytes / 1e6:,.0f}")
+            table.add_row(name, f"{one.meta.variant} {one.folder.name[:8]}", *counts, f"{one.meta.bytes / 1e6:,.0f}")
         if not sets:
             table.add_row(name, "no", *(f"({task.spec.splits[split]:,})" for split in SPLITS))
             hints.append(f"lra data {name}: {task.needs}")

@@ -37,10 +37,6 @@ class Ready:
     meta: Meta | None
     error: str = ""
 
-    @property
-    def bytes(self) -> int:
-        return 0 if self.meta is None else sum(info.bytes for info in self.meta.arrays.values())
-
     def open(self, name: str) -> tuple[Task, Prepared]:
         """The task `name` with the options that the set was prepared with, and the set."""
         if self.meta is None:

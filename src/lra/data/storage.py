@@ -52,6 +52,10 @@ class Meta(BaseModel):
     arrays: dict[str, ArrayInfo]
     sha256: str = ""  # of all the rest
 
+    @property
+    def bytes(self) -> int:
+        return sum(info.bytes for info in self.arrays.values())
+
     def digest(self) -> str:
         """What `sha256` must be."""
         content = self.model_dump(mode="json", exclude={"sha256"})
