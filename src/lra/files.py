@@ -54,9 +54,9 @@ def replacing(target: Path, advice: str = ADVICE) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(target: Path, text: str, advice: str = ADVICE) -> None:
+def write_text(target: Path, text: str) -> None:
     """Replace a file by `text` in UTF-8, as `replacing` does."""
-    write_bytes(target, text.encode(), advice)
+    write_bytes(target, text.encode())
 
 
 def write_bytes(target: Path, content: bytes | memoryview, advice: str = ADVICE) -> None:
