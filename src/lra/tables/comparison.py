@@ -97,7 +97,7 @@ def _lines(record: RunRecord, reported: Reported | None, column: Column | None) 
     why = reasons_excluded(record, protocol, data)
     lines = [("ours", _our_words(record))]
     if majority is not None:
-        lines.append(("majority class", text.number(majority * scale(record), metric)))
+        lines.append(("majority class", text.number(majority * scale(metric), metric)))
     if record.status == "complete" and at_chance(record):
         lines.append(("", "ours is no more than 2 standard errors above it"))
     lines.append(("paper", text.paper(reported) if reported else "no number for this run"))

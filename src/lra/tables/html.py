@@ -76,7 +76,7 @@ def _record(record: RunRecord) -> dict[str, Any]:
         "seed": record.identity.seed,
         "status": record.status,
         "result": text.excluded(record),
-        "order": test.value * scale(record) if test else None,
+        "order": test.value * scale(record.metrics.name) if test else None,
         "data": record.data.variant,
         "budget": record.budget.kind,
         "hours": f"{record.compute.wall_s / 3600:.2f}",

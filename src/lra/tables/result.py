@@ -127,7 +127,7 @@ def _measured(records: list[RunRecord]) -> dict[str, object]:
 
 
 def _chance(record: RunRecord) -> float | None:
-    return None if record.metrics.chance is None else record.metrics.chance * scale(record)
+    return None if record.metrics.chance is None else record.metrics.chance * scale(record.metrics.name)
 
 
 def _best(table: Table) -> list[Cell]:

@@ -36,7 +36,7 @@ def run_curve(record: RunRecord) -> Figure | None:
     curve(right, record, 2)
     best = record.metrics.best_val
     if best:
-        right.plot(best.epoch, best.value * scale(record), "o", color=COLORS[1], label="best")
+        right.plot(best.epoch, best.value * scale(record.metrics.name), "o", color=COLORS[1], label="best")
         right.legend()
     right.set(xlabel="epoch", ylabel=f"validation {unit(record)}")
     return figure
@@ -105,7 +105,7 @@ def against_compute(records: Iterable[RunRecord]) -> Figure | None:
 def curve(axes: Axes, record: RunRecord, index: int, *, excluded: bool = False) -> None:
     """Draw the validation metric by epoch in the look of row `index`, dashed if it is excluded."""
     key = f"val_{record.metrics.name}"
-    points = [(r["epoch"], r[key] * scale(record)) for r in record.metrics.curve if key in r]
+    points = [(r["epoch"], r[key] * scale(record.metrics.name)) for r in record.metrics.curve if key in r]
     points = [(x, y) for x, y in points if math.isfinite(y)]
     shown = look(index) | ({"linestyle": "--"} if excluded else {})
     axes.plot([x for x, _ in points], [y for _, y in points], **shown)

@@ -34,11 +34,7 @@ class Comparison:
     suspicious: bool = False  # better than the paper by more than 1.5 times the noise
 
 
-def scale(record: RunRecord) -> float:
-    return unit(record.metrics.name)
-
-
-def unit(metric: str) -> float:
+def scale(metric: str) -> float:
     """What a value is multiplied by where it is shown: accuracies are in percent."""
     return 100.0 if metric == "accuracy" else 1.0
 
@@ -53,11 +49,11 @@ def at_chance(record: RunRecord) -> bool:
 
 def summarize(records: list[RunRecord]) -> Summary:
     """Raises ValueError for no records and for a record without a test score."""
-    scores = [(score, scale(r)) for r in records if (score := r.metrics.test) is not None]
+    scores = [(score, scale(r.metrics.name)) for r in records if (score := r.metrics.test) is not None]
     if not records or len(scores) < len(records):
         raise ValueError("only finished runs have a mean")
-    values = [score.value * unit for score, unit in scores]
-    errors = [score.standard_error * unit for score, unit in scores if score.standard_error is not None]
+    values = [score.value * factor for score, factor in scores]
+    errors = [score.standard_error * factor for score, factor in scores if score.standard_error is not None]
     return Summary(
         n=len(values),
         mean=statistics.fmean(values),

@@ -10,7 +10,7 @@ from lra.records.schema import RunRecord, Score
 from lra.studies.schema import PAPER_DATA
 from lra.tables.reported import Reported
 from lra.tables.select import AverageCell, Cell
-from lra.tables.statistics import Comparison, at_chance, scale, summarize, unit
+from lra.tables.statistics import Comparison, at_chance, scale, summarize
 
 Style = Literal["", "bold", "italic", "good", "bad"]
 
@@ -58,13 +58,13 @@ def number(value: float, metric: str) -> str:
 
 def score(test: Score, metric: str) -> str:
     """A test without marks: `35.4  (standard error 1.1, 2,000 test samples)`."""
-    return f"{number(test.value * unit(metric), metric)}  {sampled(test, metric)}"
+    return f"{number(test.value * scale(metric), metric)}  {sampled(test, metric)}"
 
 
 def sampled(test: Score, metric: str) -> str:
     """How sure a test is: `(standard error 1.1, 2,000 test samples)`."""
     error = test.standard_error
-    noise = f"standard error {number(error * unit(metric), metric)}, " if error else ""
+    noise = f"standard error {number(error * scale(metric), metric)}, " if error else ""
     return f"({noise}{test.n:,} test samples)"
 
 
@@ -105,7 +105,7 @@ def _asides(cell: Cell, median: str) -> list[str]:
 
 def partial(record: RunRecord) -> str:
     best = record.metrics.best_val
-    value = number(best.value * scale(record), record.metrics.name) + " " if best else ""
+    value = number(best.value * scale(record.metrics.name), record.metrics.name) + " " if best else ""
     return f"{value}…@{100 * _progress(record):.0f}%"
 
 
