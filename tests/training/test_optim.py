@@ -204,5 +204,5 @@ def test_a_rule_of_no_parameter_is_refused():
 def test_rules_are_a_dictionary_of_rules(rules):
     model = make()
     model.head.optimizer_rules = lambda: rules
-    with pytest.raises(UserError, match=r"optimizer_rules\(\) of Head gave .*or {} for none"):
+    with pytest.raises(UserError, match=r"optimizer_rules\(\) of Linear gave .*or {} for none"):
         parameter_groups(model, OPTIMIZER)

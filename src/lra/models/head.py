@@ -18,10 +18,6 @@ def pool(x: Tensor, mask: Tensor, lengths: Tensor, how: Pooling) -> Tensor:
     return x.gather(-1, index).squeeze(-1)
 
 
-class Head(nn.Linear):
-    """Pooled features (B, H) to outputs (B, K)."""
-
-
 class PairHead(nn.Sequential):
     """Pooled pairs (2B, H) to outputs (B, K): [x1, x2, x1 − x2, x1 ∘ x2] -> H -> GELU -> K.
 
@@ -38,7 +34,7 @@ class PairHead(nn.Sequential):
 
 
 def make_head(spec: TaskSpec, features: int, conventions: Conventions) -> nn.Module:
-    """The head of a task."""
+    """The head of a task: pooled features (B, H), or pairs of them, to outputs (B, K)."""
     if spec.paired:
         return PairHead(features, spec.outputs, "tanh" if conventions == "s5" else "none")
-    return Head(features, spec.outputs)
+    return nn.Linear(features, spec.outputs)
