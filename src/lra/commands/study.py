@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from lra.bounds import seconds
 from lra.errors import UserError, choose, key_value
-from lra.terminal import Console, complain, visible
+from lra.terminal import Console, complain
 
 COMMANDS = ("list", "status", "run", "explain")
 
@@ -61,17 +61,11 @@ def list_studies(console: Console) -> int:
 
 def explain_cell(arguments: list[str]) -> int:
     """The paper's number and every record behind a cell."""
-    from lra.paths import workspace
-    from lra.records.store import load_all
-    from lra.studies.schema import load_study
-    from lra.tables.explain import explain, wrapped
-    from lra.tables.select import build
+    from lra.commands import tables
 
     if len(arguments) != 2:
         raise UserError("`lra study explain` needs a study and a cell: lra study explain s4d-lra s4d-legs:listops")
-    records, _ = load_all(workspace() / "results")
-    print(visible(wrapped(explain(build(load_study(arguments[0]), records), arguments[1]))))
-    return 0
+    return tables.main([arguments[0], "--explain", arguments[1]])
 
 
 def follow(command: str, name: str, options: list[str], console: Console) -> int:
