@@ -101,7 +101,8 @@ def check(tables: list[Table], options: argparse.Namespace) -> int:
 
 def write(tables: list[Table], published: list[Table], options: argparse.Namespace) -> None:
     made = {} if options.format else wanted(published, options)
-    files.write(made)  # first: printing ends where a pipe such as `| head` does
+    for file, content in made.items():  # first: printing ends where a pipe such as `| head` does
+        write_text(file, content)
     console = Console()
     for table in tables:
         if options.study or table.records:

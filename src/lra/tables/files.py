@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from lra.errors import choose
-from lra.files import write_text
 from lra.tables import benchmarks as benchmark
 from lra.tables.render import csv_text, latex, markdown, markdown_document
 from lra.tables.select import Table
@@ -53,11 +52,6 @@ def docs(tables: Iterable[Table], root: Path, unreadable: Collection[str] = ()) 
     pages = [page for pattern in PAGES for page in sorted(root.glob(pattern))]
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     return {file: _BLOCK.sub(fill, text) for file, text in texts.items() if _BLOCK.search(text)}
-
-
-def write(files: dict[Path, str]) -> None:
-    for file, content in files.items():
-        write_text(file, content)
 
 
 def stale(files: dict[Path, str]) -> list[str]:
