@@ -45,10 +45,10 @@ def new_record(
     groups = parameter_groups(module.model, config.optimizer)
     used = {split: len(assembled.splits[split]) for split in assembled.splits}
     resolved = planned(config, scaled)
-    return RunRecord(
+    record = RunRecord(
         run_id=config.run_id(),
         status="running",
-        created_utc=previous.created_utc if previous else capture.now(),
+        created_utc=capture.now(),
         identity=Identity(
             experiment=name,
             changes=anonymous(changes(config, experiment)),
@@ -68,8 +68,8 @@ def new_record(
             kind=config.budget.kind,
             planned_epochs=scaled.epochs,
             planned_steps=scaled.steps,
-            done_epochs=previous.budget.done_epochs if previous else 0,
-            done_steps=previous.budget.done_steps if previous else 0,
+            done_epochs=0,
+            done_steps=0,
             fraction=scaled.fraction,
             reasons=scaled.reasons,
         ),
@@ -77,8 +77,6 @@ def new_record(
             name=spec.metric,
             higher_is_better=spec.higher_is_better,
             chance=assembled.chance,
-            best_val=previous.metrics.best_val if previous else None,
-            curve=previous.metrics.curve if previous else [],
         ),
         selection=Selection(rule=f"{'max' if spec.higher_is_better else 'min'} val/{spec.metric}"),
         parameters=Parameters(
@@ -92,19 +90,21 @@ def new_record(
             cpu=cpu.model_name(),
             n_threads=torch.get_num_threads(),
             precision=precision(config.trainer),
-            wall_s=previous.compute.wall_s if previous else 0.0,
-            train_s=previous.compute.train_s if previous else 0.0,
-            restarts=previous.compute.restarts + 1 if previous else 0,
         ),
         code=capture.capture_code(run_dir, sys.orig_argv, resolved),
-        earlier=previous.starts() if previous else [],
-        health=[*previous.health, *_changed(previous)] if previous else [],
     )
+    return record if previous is None else _resumed(record, previous)
 
 
-def _changed(previous: RunRecord) -> list[str]:
-    """A sentence if the run continues with a model whose code is another than before."""
-    names, starts = changed(previous.code.sources, previous.config), previous.starts()
-    if not names or not starts:
-        return []
-    return [f"The code changed at step {starts[-1].steps}, where the run was resumed: {', '.join(names)}."]
+def _resumed(record: RunRecord, previous: RunRecord) -> RunRecord:
+    """The record with what was done until now, and a sentence if the model's code is another than before."""
+    budget, metrics, compute = previous.budget, previous.metrics, previous.compute
+    record.created_utc, record.earlier, record.health = previous.created_utc, previous.starts(), list(previous.health)
+    record.budget.done_epochs, record.budget.done_steps = budget.done_epochs, budget.done_steps
+    record.metrics.best_val, record.metrics.curve = metrics.best_val, metrics.curve
+    record.compute.wall_s, record.compute.train_s = compute.wall_s, compute.train_s
+    record.compute.restarts = compute.restarts + 1
+    if (names := changed(previous.code.sources, previous.config)) and record.earlier:
+        steps = record.earlier[-1].steps
+        record.health.append(f"The code changed at step {steps}, where the run was resumed: {', '.join(names)}.")
+    return record
