@@ -25,18 +25,13 @@ def drift(record: RunRecord) -> list[str]:
     return [
         f"{key} is {_shown(stored, key)}, the recipe has {_shown(recipe, key)}"
         for key in sorted(recipe.keys() | stored.keys())
-        if _differ(stored, recipe, key) and key != "seed" and not key.startswith("budget.")
+        if stored.get(key, ...) != recipe.get(key, ...) and key != "seed" and not key.startswith("budget.")
     ]
 
 
 @cache
 def _recipe(experiment: str) -> dict[str, Any]:
     return flat(Config.model_validate(compose([f"experiment={experiment}"])).identity())
-
-
-def _differ(stored: dict[str, Any], recipe: dict[str, Any], key: str) -> bool:
-    missing = object()
-    return stored.get(key, missing) != recipe.get(key, missing)
 
 
 def _shown(values: dict[str, Any], key: str) -> str:
