@@ -93,18 +93,14 @@ class Stopwatch(Callback):
         self._begin = self._end = 0.0
         self._paused = True
 
-    def _pause(self) -> None:
-        self._paused = True
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self._pause()
-
-    def on_save_checkpoint(self, *_: Any) -> None:
-        self._pause()
-
     def on_train_start(self, _: pl.Trainer, module: pl.LightningModule) -> None:
         capture.reset_memory(module.device)
-        self._pause()
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._paused = True
+
+    def on_save_checkpoint(self, *_: Any) -> None:
+        self._paused = True
 
     def on_train_batch_start(self, *_: Any) -> None:
         now = time.perf_counter()
