@@ -79,7 +79,7 @@ def scale(config: Config, spec: TaskSpec, counts: dict[str, int], short: int) ->
         val_samples=val,
         test_samples=test,
         model=model,
-        scheduler=_planned(config.scheduler, stretch, steps),
+        scheduler=_stretched(config.scheduler, stretch, steps),
         steps_per_epoch=steps,
         parts=_parts(config.trainer, batch),
         fraction=epochs * train / (config.trainer.epochs * spec.splits["train"]),
@@ -111,7 +111,7 @@ def _parts(trainer: Trainer, batch: int) -> int:
     return own // at_once
 
 
-def _planned(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Scheduler:
+def _stretched(scheduler: Scheduler, stretch: float, steps_per_epoch: int) -> Scheduler:
     """The schedule in the steps of this run: a shorter run goes through the same shape.
 
     A plateau schedule waits for the validation metric and stays as it is.
