@@ -26,7 +26,7 @@ from lra.records.schema import (
 from lra.records.sources import changed
 from lra.training.assemble import Assembled
 from lra.training.budget import planned
-from lra.training.optim import group_sizes, parameter_groups
+from lra.training.optim import group_label, parameter_groups
 from lra.training.processes import precision, training_device
 from lra.vocabulary import SPLITS
 
@@ -43,7 +43,6 @@ def new_record(
     """A record with `status: running`; `previous` is the one an earlier start of the same run left, to be resumed."""
     module, scaled, spec = assembled.module, assembled.scaled, assembled.spec
     groups = parameter_groups(module.model, config.optimizer)
-    used = {split: len(assembled.splits[split]) for split in assembled.splits}
     resolved = planned(config, scaled)
     record = RunRecord(
         run_id=config.run_id(),
@@ -62,7 +61,7 @@ def new_record(
             variant=assembled.variant,
             fingerprint=assembled.fingerprint,
             protocol=spec.protocol,
-            splits={s: Split(expected=spec.splits[s], used=used[s]) for s in SPLITS},
+            splits={s: Split(expected=spec.splits[s], used=len(assembled.splits[s])) for s in SPLITS},
         ),
         budget=Budget(
             kind=config.budget.kind,
@@ -82,7 +81,7 @@ def new_record(
         parameters=Parameters(
             total=sum(p.numel() for p in module.model.parameters()),
             trainable=sum(p.numel() for g in groups for p in g["params"]),
-            groups=group_sizes(groups),
+            groups={group_label(g): sum(p.numel() for p in g["params"]) for g in groups},
         ),
         compute=Compute(
             device=capture.device_name(training_device(config.trainer)),

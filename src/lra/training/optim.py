@@ -100,11 +100,6 @@ def group_label(group: dict[str, Any]) -> str:
     return f"lr {group['lr']:g}, decay {group['weight_decay']:g}"
 
 
-def group_sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
-    """Number of values in each group, under its label."""
-    return {group_label(group): sum(p.numel() for p in group["params"]) for group in groups}
-
-
 def make_optimizer(model: Classifier, optimizer: Optimizer) -> AdamW:
     """AdamW over the parameter groups."""
     groups = [{k: v for k, v in g.items() if k != "names"} for g in parameter_groups(model, optimizer)]
