@@ -188,9 +188,6 @@ def _explained(record: RunRecord, trainer: pl.Trainer, scaled: Scaled) -> Iterat
     def failed(reason: str) -> None:
         record.status, record.status_reason = "failed", capture.anonymous(reason)
 
-    def step() -> str:
-        return f"at step {trainer.global_step}"
-
     try:
         yield
     except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
@@ -201,14 +198,6 @@ def _explained(record: RunRecord, trainer: pl.Trainer, scaled: Scaled) -> Iterat
             f"The run diverged: {error}. Lower the learning rate or lengthen the warm-up; the record says failed. "
             "The same command resumes from the last good checkpoint."
         ) from None
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            failed(f"{type(error).__name__}: {error}")
-            raise
-        failed(f"out of memory {step()}")
-        raise UserError(
-            f"Out of memory {step()} with batches of {scaled.batch_size}: {error}\n{_smaller(trainer, scaled)}"
-        ) from None
     except UnpicklingError as error:
         failed("the checkpoint is not plain data")
         raise UserError(
@@ -217,6 +206,12 @@ def _explained(record: RunRecord, trainer: pl.Trainer, scaled: Scaled) -> Iterat
             f"({str(error).splitlines()[0]})"
         ) from None
     except Exception as error:
+        if isinstance(error, (RuntimeError, MemoryError)) and is_out_of_memory(error):
+            where = f"at step {trainer.global_step}"
+            failed(f"out of memory {where}")
+            raise UserError(
+                f"Out of memory {where} with batches of {scaled.batch_size}: {error}\n{_smaller(trainer, scaled)}"
+            ) from None
         failed(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
         raise
 
