@@ -16,12 +16,7 @@ from typing import IO, Any, TypeVar
 
 from lra.errors import UserError
 
-NO_LOCKS = (
-    errno.ENOLCK,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.ENOTSUP,
-)  # what flock answers where it has none
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)  # what flock answers where it has none
 LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 T = TypeVar("T")
 MOST_LEVELS = 50  # of JSON within JSON; ours has less than ten

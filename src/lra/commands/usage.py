@@ -7,18 +7,7 @@ from collections.abc import Iterable
 
 from lra.composition import choices, experiments
 
-GROUPS = (
-    "budget",
-    "kernel",
-    "mixer",
-    "model",
-    "recipe",
-    "scheduler",
-    "optimizer",
-    "task",
-    "logger",
-)  # in this order
-
+GROUPS = ("budget", "kernel", "mixer", "model", "recipe", "scheduler", "optimizer", "task", "logger")  # in this order
 OPTION = "experiment="
 
 

@@ -15,13 +15,7 @@ from lra.errors import UserError
 
 SOUND_FORMATS = ("WAV", "WAVEX", "FLAC")
 SOUND_CODES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-GREY_16 = (
-    "I;16",
-    "I;16B",
-    "I;16L",
-    "I;16N",
-    "I",
-)  # Pillow's modes for 16-bit grey, by version and byte order
+GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow's modes for 16-bit grey, by version and byte order
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", *GREY_16)
 FLAC_MD5 = slice(26, 42)  # of the samples, in the header
 

@@ -15,10 +15,7 @@ from torch import Tensor, nn
 
 TOLERANCE = 1e-5  # of the greatest value; sums whose order is up to the GPU differ in the last bits
 AFTER = 10  # calls with a shape before it is captured: by then kernels are chosen and FFTs planned
-OWN = (
-    "lra.",
-    "torch.",
-)  # modules known to compute nothing that depends on more than tensors and their shapes
+OWN = ("lra.", "torch.")  # modules known to compute nothing that depends on more than tensors and their shapes
 
 Call = Callable[[Tensor, Tensor], Tensor]
 
