@@ -62,10 +62,8 @@ class TokenSequences(BatchDataset):
 
     def pad_rows(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Rows (B,) -> tokens (B, L) int64 and lengths (B,). The greatest length is read here, not from the device."""
-        index, longest = (
-            _index(rows, self._offsets.device),
-            (self.offsets[rows + 1] - self.offsets[rows]).max(),
-        )
+        index = _index(rows, self._offsets.device)
+        longest = (self.offsets[rows + 1] - self.offsets[rows]).max()
         start = self._offsets[index]
         lengths = self._offsets[index + 1] - start
         position = torch.arange(int(longest), device=index.device)

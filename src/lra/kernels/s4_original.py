@@ -28,15 +28,7 @@ class S4Original(Kernel):
     (N/2,) with Λ = A_real − i A_imag, P and Q (R, H, N/2, 2), B (H, N/2, 2), C (C, H, N/2, 2).
     """
 
-    feature_axes: ClassVar[Axes] = {
-        "log_dt": 0,
-        "A_real": None,
-        "A_imag": None,
-        "P": 1,
-        "Q": 1,
-        "B": 0,
-        "C": 1,
-    }
+    feature_axes: ClassVar[Axes] = {"log_dt": 0, "A_real": None, "A_imag": None, "P": 1, "Q": 1, "B": 0, "C": 1}
     nested = True
 
     @checked

@@ -87,14 +87,7 @@ class S5(LinearRecurrence):
         return System(exponent, gain.to(B.dtype).unsqueeze(1) * B, 2 * as_complex(self.C))
 
     def optimizer_rules(self) -> dict[str, Rule]:
-        roles = {
-            "Lambda_real": "Lambda",
-            "Lambda_imag": "Lambda",
-            "log_dt": "dt",
-            "B": "B",
-            "C": "C",
-            "D": "D",
-        }
+        roles = {"Lambda_real": "Lambda", "Lambda_imag": "Lambda", "log_dt": "dt", "B": "B", "C": "C", "D": "D"}
         return {n: Rule(self.lr[role], None if role in self.decay else 0.0) for n, role in roles.items()}
 
 
