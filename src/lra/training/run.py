@@ -46,13 +46,13 @@ def run(
     config = Config.parse(tree)
     check_launch(config.trainer)
     console = Console(quiet=not is_main())
+    cards = Console(quiet=brief or not is_main())
     name = experiment or f"custom/{composed['task']['_target_'].rpartition('.')[2].lower()}"
     run_dir = config.output_dir / name / config.run_id()
     record_path = config.results_dir / "runs" / name / f"{config.run_id()}.json"
     previous = None if config.plan or config.force else _previous(record_path, run_dir)
     if previous is not None and previous.status == "complete":
-        if not brief:
-            _show_finished(previous, record_path, config, console)
+        _show_finished(previous, record_path, config, cards)
         return previous
 
     # These import Lightning, which takes longer than a wrong option or a finished run should wait for its answer.
@@ -75,8 +75,7 @@ def run(
         try:
             previous = None if config.force else _previous(record_path, run_dir)  # another process may have gone on
             if previous is not None and previous.status == "complete":
-                if not brief:
-                    _show_finished(previous, record_path, config, console)
+                _show_finished(previous, record_path, config, cards)
                 return previous
             if previous is not None:
                 _check_checkpoints(previous, record_path, run_dir / "checkpoints")
@@ -91,8 +90,7 @@ def run(
             write(record, config.results_dir)
             if config.force and is_main():
                 _discard(run_dir, console)
-            if not brief:
-                console.print(card(record, short(run_dir), swaps))
+            cards.print(card(record, short(run_dir), swaps))
             record = Training(config, assembled, record, run_dir, console, stop, brief=brief).run()
         except Interrupted as interrupted:
             stop.deferred = True  # to requeue a job SLURM ends it, which must not break off what follows
@@ -103,8 +101,7 @@ def run(
             then = "SLURM will start it again" if queued else f"{resumes} from what is saved"
             console.print(f"{why}. {then}.")
             sys.exit(interrupted.exit_status if is_main() else 0)
-        if not brief:
-            _compare(record, config, console)
+        _compare(record, config, cards)
     return record
 
 
@@ -176,6 +173,8 @@ def _discard(run_dir: Path, console: Console) -> None:
 
 def _compare(record: RunRecord, config: Config, console: Console) -> None:
     """Show the run beside the paper's number. The record is complete: whatever happens here fails no run."""
+    if console.quiet:
+        return
     try:
         console.print(comparison(record, config.results_dir))
     except Exception as error:
