@@ -14,13 +14,12 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from lra.data.spec import Batch
 from lra.errors import UserError
 
 
-class BatchDataset(Dataset[Batch], ABC):
+class BatchDataset(ABC):
     """A split: its size, the target and the length of every row, and a batch for an array of row numbers."""
 
     y: np.ndarray
@@ -179,26 +178,27 @@ def share() -> tuple[int, int]:
     return 0, 1
 
 
-class Loader(DataLoader):
-    """A DataLoader whose items are the dataset's batches. It leaves the global random numbers alone.
+class Loader:
+    """Batches of a data set, one for each item of the sampler.
 
     Its state is how much of an epoch it has given out, which the trainer saves and restores in mid-epoch.
     """
 
-    dataset: BatchDataset
-    sampler: BatchSampler
+    batch_sampler = None  # Lightning asks for it where there is a sampler
 
     def __init__(self, dataset: BatchDataset, sampler: BatchSampler) -> None:
-        own = torch.Generator()  # or each pass would draw from those that dropout uses
-        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, generator=own)
+        self.dataset, self.sampler = dataset, sampler
         self._given = self._restored = 0
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # the base names a private class
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
         self._given, self._restored = self._restored, 0
         self.sampler.start = self._given
-        for batch in super().__iter__():
+        for rows in self.sampler:
             self._given += 1
-            yield batch
+            yield self.dataset[rows]
 
     def state_dict(self) -> dict[str, int]:
         """Batches given out in this epoch, and in how many parts a batch was cut."""
@@ -251,10 +251,6 @@ class Strided(BatchDataset):
 
     def to(self, device: torch.device | str) -> Strided:
         return Strided(self.dataset.to(device), self.rate)
-
-
-def _identity(batch: object) -> object:
-    return batch
 
 
 def _index(rows: np.ndarray, device: torch.device) -> Tensor:

@@ -49,7 +49,6 @@ def prepare_process(trainer: Trainer) -> None:
     set_precision(trainer)
     cpu.tune()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # a run on a cluster's login node is one
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
 
