@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lra.bounds import DropoutRate, Layers, Width
 from lra.errors import UserError
-from lra.mixers.attention import Attention
+from lra.mixers.attention import Attention, rotation
 from lra.models.backbone import Backbone
 from lra.options import checked
 
@@ -55,6 +55,5 @@ class Transformer(Backbone):
 
 def sinusoids(length: int, features: int, device: torch.device) -> Tensor:
     """Positions (L, H): feature 2 k is sin(l · 10000^(−2 k / H)), feature 2 k + 1 its cosine (Vaswani et al. 2017)."""
-    rates = 10_000.0 ** (-torch.arange(0, features, 2, device=device) / features)
-    angles = torch.arange(length, device=device).unsqueeze(1) * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :features]
+    cos, sin = rotation(length, features, device)
+    return torch.stack([sin, cos], dim=-1).flatten(1)[:, :features]
