@@ -202,8 +202,6 @@ def _read_hub(split: str, paths: list[Path], progress: Progress) -> tuple[np.nda
     """The images of a split, each a struct with the encoded bytes, and their classes."""
     encoded, classes, place = [], [], []
     for path in paths:
-        if "img" not in (names := parquet_names(path)):
-            raise UserError(f"{path} has columns {', '.join(names)}; expected img and label.")
         table = parquet_columns(path, ["img", "label"])
         encoded += [None if image is None else image["bytes"] for image in table["img"]]
         classes += table["label"]
