@@ -157,7 +157,7 @@ def _read_official(root: Path) -> Images:
     try:
         parts = {
             split: Torchvision(root, train=split == "train", download=not (root / FOLDER).is_dir())
-            for split in ("train", "test")
+            for split in SOURCE_SPLITS
         }
     except RuntimeError as error:
         raise UserError(
@@ -169,7 +169,7 @@ def _read_official(root: Path) -> Images:
 
 def _read_npz(path: Path) -> Images:
     with npz_arrays(path, ("x_train", "y_train", "x_test", "y_test")) as arrays:
-        images = {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in ("train", "test")}
+        images = {split: (arrays[f"x_{split}"], arrays[f"y_{split}"]) for split in SOURCE_SPLITS}
     for split, (x, y) in images.items():
         if x.shape != (y.size, 32, 32, 3) or x.dtype != np.uint8:
             raise UserError(

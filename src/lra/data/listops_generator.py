@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 VERSION = 1
-DIGITS, MIN, MAX, MED, SM, CLOSE = 0, 10, 11, 12, 13, 14  # a digit is its own token
+MIN, MAX, MED, SM, CLOSE = 10, 11, 12, 13, 14  # a digit is its own token
 SYMBOLS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "[MIN", "[MAX", "[MED", "[SM", "]")
 CHUNK = 1000
 
