@@ -45,16 +45,6 @@ def _configured(config: Config, record: RunRecord, run_dir: Path) -> Logger:
             "tags": [record.data.task, record.budget.kind, record.data.variant],
         }
     logger = kind(**(own | options(config.logger)))
-    logger.log_hyperparams(_hyperparameters(record))
+    known = {"experiment": identity.experiment, "run_id": record.run_id, "code": record.code.label}
+    logger.log_hyperparams({**flat(record.config), **known, "parameters": record.parameters.total})
     return logger
-
-
-def _hyperparameters(record: RunRecord) -> dict[str, Any]:
-    """The configuration with dotted keys, and what identifies the run."""
-    return {
-        **flat(record.config),
-        "experiment": record.identity.experiment,
-        "run_id": record.run_id,
-        "code": record.code.label,
-        "parameters": record.parameters.total,
-    }
