@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from cycler import cycler
@@ -20,9 +19,6 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
-
-P = ParamSpec("P")
-Drawn = TypeVar("Drawn")
 
 # Okabe and Ito's colors, told apart by color-blind readers; the lightest are left out
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,17 +46,7 @@ STYLE: dict[RcKeyType, Any] = {
     "text.parse_math": False,  # names are text, with $ in them too
     "lines.markersize": 4,
 }
-
-
-def in_style(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
-    """Run a drawing function in the one look of these figures."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Drawn:
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return wrapper
+in_style = matplotlib.rc_context(STYLE)  # for the functions that draw
 
 
 @in_style

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -155,7 +155,9 @@ def make_scheduler(optimizer: AdamW, scheduler: Scheduler, higher_is_better: boo
     warmup = scheduler.warmup_steps
     if isinstance(scheduler, Cosine):
         floors = [scheduler.min_lr / group["lr"] for group in optimizer.param_groups]
-        factors = [partial(cosine_factor, warmup=warmup, total=scheduler.total_steps, floor=floor) for floor in floors]
+        factors: list[Callable[[int], float]] = [
+            partial(cosine_factor, warmup=warmup, total=scheduler.total_steps, floor=floor) for floor in floors
+        ]
         return LambdaLR(optimizer, factors)
     if isinstance(scheduler, Linear):
         return LambdaLR(optimizer, lambda step: linear_factor(step, warmup, scheduler.total_steps))
