@@ -81,8 +81,8 @@ def test_one_failure_does_not_stop_the_others(tmp_path: Path, no_network: None, 
     Path(path).mkdir()
     assert prepare(["image", "text", "--root", path, "--data-dir", str(tmp_path / "data")]) == 2
     errors = capsys.readouterr().err
-    assert "image: error: CIFAR-10 not found" in errors
-    assert "text: error: The IMDB reviews not found" in errors
+    assert "image: error: Not found: CIFAR-10" in errors
+    assert "text: error: Not found: the IMDB reviews" in errors
 
 
 def test_nothing_to_verify_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

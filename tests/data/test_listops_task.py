@@ -116,5 +116,5 @@ def test_a_file_that_is_cut_off_is_refused(official: Path, tmp_path: Path) -> No
 
 def test_a_missing_file_is_named_with_the_places(official: Path, tmp_path: Path) -> None:
     (official / OFFICIAL_NAMES["val"]).unlink()
-    with pytest.raises(UserError, match=r"basic_val\.tsv.* not found\. Looked in"):
+    with pytest.raises(UserError, match=r"Not found: .*basic_val\.tsv.*\. Looked in"):
         ListOps(path=str(official)).prepare(tmp_path / "data")

@@ -108,7 +108,7 @@ def test_without_a_network_every_download_fails_at_once_with_everything_needed(
 
 @pytest.mark.parametrize("name", task_names())
 def test_missing_files_are_said_with_the_places(name: str, tmp_path: Path, no_network: None) -> None:
-    with pytest.raises(UserError, match=r"not found. Looked in") as caught:
+    with pytest.raises(UserError, match=r"Not found: .*\. Looked in") as caught:
         make_task(name, source="files").prepare(tmp_path)
     assert str(tmp_path / "raw") in str(caught.value)
     if "lra_release.gz" in str(caught.value):
@@ -118,7 +118,7 @@ def test_missing_files_are_said_with_the_places(name: str, tmp_path: Path, no_ne
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"task\.source is 'downlod'.*Did you mean 'download'"):
         make_task("image", source="downlod")
-    with pytest.raises(UserError, match=r"not found\. Looked in:\n  .*nothing"):
+    with pytest.raises(UserError, match=r"Not found: .*\. Looked in:\n  .*nothing"):
         make_task("image", path=str(tmp_path / "nothing")).prepare(tmp_path)
     with pytest.raises(UserError, match="reads no files"):
         make_task("image", source="standin", path=str(tmp_path))

@@ -157,7 +157,7 @@ def _files(folder: Path, names: Sequence[str]) -> list[Path]:
 def not_found(what: str, looked: Iterable[Path], advice: str) -> UserError:
     """The one message for raw data that are not there."""
     places = "\n".join(f"  {place}" for place in looked)
-    return UserError(f"{what} not found. Looked in:\n{places}\n{advice}")
+    return UserError(f"Not found: {what}. Looked in:\n{places}\n{advice}")
 
 
 def hub_files(folder: Path, splits: Iterable[str]) -> dict[str, list[Path]]:

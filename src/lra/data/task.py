@@ -106,7 +106,7 @@ class PublishedTask(Task):
         """
         raw = self.raw(data_dir)
         return raw_folder(
-            f"{place} of the Long Range Arena, with {', '.join(names)},",
+            f"{place} of the Long Range Arena, with {', '.join(names)}",
             lra_folders(raw, place),
             names,
             self.hashes(data_dir),

@@ -163,7 +163,7 @@ def _read_files(raw: Path, progress: Progress) -> Reviews:
         return _sorted(rows, raw)
     if folder is None:
         raise not_found(
-            "The IMDB reviews",
+            "the IMDB reviews",
             [raw / "train" / "pos", raw / "aclImdb" / "train" / "pos"],
             "Unpack aclImdb_v1.tar.gz (84,125,825 bytes) from https://ai.stanford.edu/~amaas/data/sentiment/ there, "
             "give a parquet file as task.path, or the folder with Hugging Face's, or let them be downloaded with "
