@@ -74,6 +74,7 @@ def test_equal_on_a_gpu():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:AnnAssign:DeprecationWarning")  # Triton's own, on Python 3.13 and later
 @pytest.mark.parametrize("exact", [False, True])
 def test_compile_for_a_gpu_that_is_not_there(exact):
     from triton.backends.compiler import GPUTarget
