@@ -38,6 +38,6 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/python --version >/dev/null 2>&1 || { rm -rf $(VENV); $(MAKE_VENV); } || { \
 	  rm -rf $(VENV); echo "$(PYTHON) made no virtual environment. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV); PyTorch is large, so the first time takes minutes."
-	$(if $(strip $(INDEX)),$(INSTALL) --no-deps --index-url $(strip $(INDEX)) torch torchvision torchaudio)
+	$(if $(strip $(INDEX)),$(INSTALL) --no-deps -i $(strip $(INDEX)) torch torchvision torchaudio)
 	$(INSTALL) -e '.[dev]'
 	@touch $@

@@ -60,7 +60,7 @@ def test_no_broken_environment_is_left(folder):
         (["CONSTRAINTS=", "VENV=.v"], [r"^\.v/bin/python -m pip install -q --\S+ +-e '\.\[dev\]'"]),
         (
             ["INDEX=here"],
-            [r"--no-deps --index-url here torch torchvision torchaudio$", r"-c constraints.txt -e "],
+            [r"--no-deps -i here torch torchvision torchaudio$", r"-c constraints.txt -e "],
         ),
     ],
 )
